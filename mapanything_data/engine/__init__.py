@@ -1,0 +1,1 @@
+"""Runs per-item work: resumable, on one machine or many."""

@@ -1,0 +1,1 @@
+"""Where things are: transforms, projection and lens distortion on plain arrays."""

@@ -1,0 +1,1 @@
+"""One Work for each stage: joins source, labeler and storage."""

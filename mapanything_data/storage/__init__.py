@@ -1,0 +1,1 @@
+"""Formats on disk: atomic writes, manifests, and one module for each layout."""
