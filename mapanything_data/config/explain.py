@@ -1,0 +1,106 @@
+"""Says what is wrong with a configuration: the key, what was found, what is valid, what to type instead."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+
+from mapanything_data.config.component import field_docs
+from mapanything_data.errors import ConfigError, UserError
+
+
+def explain(error: Exception, app_name: str) -> UserError:
+    """The readable form of what Hydra or OmegaConf raised; anything else comes back as the unexpected error it is."""
+    from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, UserError):
+        return error
+    cause = error.__cause__
+    if isinstance(error, MissingConfigException):
+        return _unknown_choice(error)
+    if isinstance(error, OverrideParseException):
+        return ConfigError(
+            error.override or "command line",
+            "cannot be read as an override",
+            expected="key=value; quote values that hold commas, brackets, spaces or =",
+            remedy="for a path with special characters: 'key=\"my (clip).mp4\"', with both kinds of quotes",
+        )
+    if isinstance(cause, OmegaConfBaseException):
+        return _bad_value(cause, str(error))
+    if isinstance(error, OmegaConfBaseException):
+        return _bad_value(error, "")
+    if isinstance(error, HydraException):
+        return ConfigError(app_name, _first_line(error), remedy=f"see python -m mapanything_data.{app_name} --help")
+    return UnexpectedError(
+        type(error).__name__,
+        str(error) or "no message",
+        remedy="this is a defect of the program: run again with MAPANYTHING_TRACEBACK=1 and report what it shows",
+    )
+
+
+class UnexpectedError(UserError):
+    """An error that nobody foresaw."""
+
+
+def unknown_key(full_key: str, schema: type) -> ConfigError:
+    """The error for an option that `schema` does not have."""
+    parent, _, key = full_key.rpartition(".")
+    names = list(field_docs(schema))
+    near = difflib.get_close_matches(key, names, n=1)
+    shown = f"{parent}.{near[0]}" if near and parent else (near[0] if near else "")
+    return ConfigError(
+        full_key,
+        "there is no such option" + (f"; did you mean {shown}?" if shown else ""),
+        expected="one of " + ", ".join(names),
+        remedy="--help describes every option",
+    )
+
+
+def _unknown_choice(error: Any) -> ConfigError:
+    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    choices = [option for option in error.options or [] if not option.startswith("schema")]
+    near = difflib.get_close_matches(name, choices, n=1)
+    if not group or not choices:
+        return ConfigError("configuration", _first_line(error), remedy="check --config-dir and the defaults lists")
+    return ConfigError(
+        f"{group}={name}",
+        "there is no such choice" + (f"; did you mean {group}={near[0]}?" if near else ""),
+        expected=f"one of {', '.join(choices)}",
+        remedy=f"put your own in a folder of yours, as {group}/{name}.yaml, and add --config-dir FOLDER",
+    )
+
+
+def _bad_value(error: Any, context: str) -> ConfigError:
+    from omegaconf import errors
+
+    key = str(error.full_key or error.key or "configuration")
+    doc = _doc_of(error)
+    if isinstance(error, errors.ConfigAttributeError | errors.ConfigKeyError) and error.object_type is not None:
+        if hasattr(error.object_type, "__dataclass_fields__"):
+            return unknown_key(key, error.object_type)
+    if isinstance(error, errors.InterpolationToMissingValueError):
+        source = re.search(r'"([^"]+)"|\'([^\']+)\'', str(error))
+        needed = next((group for group in source.groups() if group), "") if source else ""
+        return ConfigError(
+            key,
+            f"is taken from {needed or 'another option'}, which is not set",
+            remedy=f"give {key}=... or {needed or 'that option'}=..., or choose a machine profile with machine=NAME",
+        )
+    if isinstance(error, errors.MissingMandatoryValue):
+        return ConfigError(key, "is not set", expected=doc or "a value", remedy=f"add {key}=...")
+    if isinstance(error, errors.ValidationError):
+        return ConfigError(key, _first_line(error), expected=doc, remedy=f"correct {key}; --help describes it")
+    return ConfigError(key, _first_line(error), remedy=(context.partition("\n")[0] or "--help describes every option"))
+
+
+def _doc_of(error: Any) -> str:
+    schema = error.object_type
+    if not hasattr(schema, "__dataclass_fields__"):
+        return ""
+    return field_docs(schema).get(str(error.key), "").rstrip(".")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,1 @@
+"""Groups that say where a run takes place."""

@@ -1,0 +1,20 @@
+"""What is particular to a machine: the only group that holds paths of a host, GPU counts and worker counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mapanything_data.config.component import component
+
+
+@component("machine", "default")
+@dataclass(kw_only=True, slots=True)
+class Machine:
+    """A machine's folders and what it can do at once."""
+
+    output_root: str = "???"
+    """Folder that new data sets are written to."""
+    workers: int = 0
+    """Processes that executors start here; 0 takes one for each core that is allowed."""
+    gpus: int = 0
+    """GPUs that executors share out between workers; 0 leaves GPUs alone."""

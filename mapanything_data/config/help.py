@@ -1,0 +1,131 @@
+"""The page that `--help` prints: what the app does, its groups with their choices, every option with its meaning."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mapanything_data.config.component import field_docs, import_components, summary_line
+from mapanything_data.config.locate import CONFIG_DIR
+
+_INTERNAL_GROUPS = {"schema", "hydra", "local"}
+
+
+def print_help(stage: Callable[..., int], schema: type, arguments: Sequence[str]) -> None:
+    """Print the help page of a stage for the choices that the arguments make.
+
+    Raises:
+        ConfigError: The arguments do not compose.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from mapanything_data.config.app import hydra_version_base, register_schemas
+    from mapanything_data.config.explain import explain
+
+    register_schemas(stage)
+    own_folder = _config_dir_argument(arguments)
+    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    if own_folder:
+        overrides.append(f"hydra.searchpath=[file://{Path(own_folder).resolve()}]")
+    try:
+        with initialize_config_dir(config_dir=str(CONFIG_DIR), job_name=stage.__name__, **hydra_version_base()):
+            composed = compose(config_name=stage.__name__, overrides=overrides, return_hydra_config=True)
+            loader = GlobalHydra.instance().config_loader()
+            groups = {g: loader.get_group_options(g) for g in loader.list_groups("") if g not in _INTERNAL_GROUPS}
+            chosen = dict(composed.hydra.runtime.choices)
+    except Exception as error:
+        raise explain(error, stage.__name__) from error
+    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
+    lines = [
+        inspect.getdoc(stage) or "",
+        "",
+        f"usage: python -m mapanything_data.{stage.__name__} [GROUP=CHOICE ...] [OPTION=VALUE ...]",
+        "",
+        "Groups and their choices (* is chosen now):",
+        *_describe_groups({g: names for g, names in groups.items() if g in chosen}, chosen, own_folder, width),
+        "",
+        "Options with these choices (name, value, meaning):",
+        *_describe_options(composed, schema, width),
+        "",
+        "More:",
+        "  --cfg job          show the composed configuration; add --resolve to follow ${...}",
+        "  -m, --multirun     one run for each combination of comma-separated values",
+        "  --config-dir DIR   add your own groups and choices from DIR",
+        "  --hydra-help       flags of the configuration framework itself",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _config_dir_argument(arguments: Sequence[str]) -> str | None:
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument in ("--config-dir", "-cd"):
+            return following
+        if argument.startswith("--config-dir="):
+            return argument.partition("=")[2]
+    return None
+
+
+def _describe_groups(
+    groups: dict[str, list[str]], chosen: dict[str, str], own_folder: str | None, width: int
+) -> Iterator[str]:
+    components = import_components()
+    folders = [CONFIG_DIR, *([Path(own_folder)] if own_folder else [])]
+    for group, names in sorted(groups.items()):
+        for name in names:
+            marked = f"{group}={name}{' *' if chosen.get(group) == name else ''}"
+            text = _first_comment(folders, group, name)
+            if not text and (group, name) in components:
+                text = summary_line(components[group, name])
+            yield from _entry(marked, text, 26, width)
+
+
+def _first_comment(folders: Sequence[Path], group: str, name: str) -> str:
+    """What a YAML file says of itself in its leading comment, for choices that are values and not classes."""
+    for folder in folders:
+        file = folder / group / f"{name}.yaml"
+        if file.is_file():
+            lines = file.read_text(encoding="utf-8").splitlines()
+            comments = [line[1:].strip() for line in lines if line.startswith("#") and "@package" not in line]
+            return " ".join(comments)
+    return ""
+
+
+def _describe_options(node: Any, schema: type, width: int, prefix: str = "") -> Iterator[str]:
+    from omegaconf import DictConfig, OmegaConf
+
+    for name, doc in field_docs(schema).items():
+        child = node._get_node(name)
+        child_schema = OmegaConf.get_type(child) if isinstance(child, DictConfig) else None
+        if hasattr(child_schema, "__dataclass_fields__"):
+            yield from _describe_options(child, child_schema, width, f"{prefix}{name}.")
+        else:
+            yield from _entry(f"{prefix}{name}={_show(child)}", doc, 42, width)
+
+
+def _show(node: Any) -> str:
+    from omegaconf import OmegaConf
+
+    if node._is_missing():
+        return "???"
+    if OmegaConf.is_config(node):
+        return str(OmegaConf.to_container(node, resolve=False))
+    value = node._value()
+    if value is None:
+        return "null"
+    return str(getattr(value, "value", value)).lower() if isinstance(value, bool) else str(getattr(value, "value", value))
+
+
+def _entry(label: str, text: str, column: int, width: int) -> Iterator[str]:
+    wrapped = textwrap.wrap(text, width - column - 2) or [""]
+    if len(label) + 2 < column:
+        yield f"  {label.ljust(column - 2)}{wrapped[0]}"
+    else:
+        yield f"  {label}"
+        yield " " * column + wrapped[0]
+    yield from (" " * column + line for line in wrapped[1:])

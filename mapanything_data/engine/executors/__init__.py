@@ -1,0 +1,1 @@
+"""Where work runs: `inline`, `processes`, `submitit`, `ray`; one module each, found by its name."""

@@ -1,0 +1,6 @@
+"""stub"""
+from dataclasses import dataclass
+@dataclass
+class SubmititExecutor:
+    cluster: str = "local"
+    jobs: int = 2

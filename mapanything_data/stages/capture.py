@@ -1,0 +1,248 @@
+"""The capture stage: recordings become numbered frames in segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapanything_data.config.component import component_name
+from mapanything_data.engine import Report, RunOptions, Stats
+from mapanything_data.errors import DataError
+from mapanything_data.sources.clip import BrokenClip, Clip, LostFrame, Source
+from mapanything_data.stages.execute import execute, folder_of, say
+from mapanything_data.storage.atomic import remove_unfinished
+from mapanything_data.storage.manifest import (
+    MANIFEST,
+    Manifest,
+    fingerprint,
+    read_manifest,
+    refuse_other_settings,
+    write_manifest,
+)
+from mapanything_data.storage.picture_writer import PictureWriter
+from mapanything_data.storage.provenance import plain, software_versions
+from mapanything_data.storage.segments import (
+    FORMAT,
+    FORMAT_VERSION,
+    FrameRow,
+    LostRow,
+    Segment,
+    SegmentOrigin,
+    segment_folder,
+)
+
+
+@dataclass(kw_only=True, slots=True)
+class CaptureConfig(RunOptions):
+    """Configuration of the capture app."""
+
+    machine: Any = "???"
+    """The machine profile."""
+    source: Any = "???"
+    """Where the recordings come from."""
+    dataset: Any = "???"
+    """Where the frames go."""
+    executor: Any = "???"
+    """Where the work runs."""
+
+
+def capture(config: CaptureConfig) -> int:
+    """Capture: turn recordings into numbered frames in segments.
+
+    Every frame keeps its time stamp, its number in the recording and its intrinsics. A capture that was interrupted goes on
+    where it stopped when the same command is given again.
+
+    Examples:
+        python -m mapanything_data.capture source=video source.path=drive.mp4 dataset.root=data/drive
+        python -m mapanything_data.capture source=images source.path=photos/ dataset.root=data/photos source.stride=2
+        python -m mapanything_data.capture source.path='rides/*.mkv' dataset.root=data/rides executor=processes
+    """
+    work = CaptureWork(
+        source=config.source,
+        output=folder_of(config.dataset),
+        segment_frames=config.dataset.segment_frames,
+        threads=config.executor.worker_cores(),
+    )
+    summary = execute(work, config.executor, config)
+    if summary.stats.get("lost_frames"):
+        say("  note     some frames could not be decoded: lost.jsonl of their segments names them")
+    return summary.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureItem:
+    """A segment to be captured: frames `start` to `stop` (exclusive) of a clip's selected frames."""
+
+    number: int
+    clip: Clip | BrokenClip
+    start: int = 0
+    stop: int = 0
+
+    @property
+    def key(self) -> str:
+        """Such as `segment_00 (drive.mp4)`."""
+        return f"segment_{self.number:02d} ({self.clip.name})"
+
+
+@dataclass(slots=True)
+class CaptureWork:
+    """Captures every segment of a source.
+
+    Attributes:
+        source: Where the recordings come from.
+        output: Root of the data set.
+        segment_frames: Frames after which a new segment begins.
+        threads: Threads that encode pictures.
+    """
+
+    source: Source
+    output: Path
+    segment_frames: int
+    threads: int
+    name: str = "capture"
+
+    def items(self) -> list[CaptureItem]:
+        """One item for each segment; writes the manifest.
+
+        Raises:
+            DataError: There is nothing to capture, or the folder holds something else.
+        """
+        clips = self.source.clips()
+        items = list(self._split(clips))
+        settings = self._settings()
+        if (self.output / MANIFEST).exists():
+            refuse_other_settings(self.output, read_manifest(self.output, FORMAT, FORMAT_VERSION), settings)
+        for item in items:
+            _refuse_other_recording(item, segment_folder(self.output, item.number))
+        write_manifest(
+            self.output,
+            Manifest(
+                format=FORMAT,
+                format_version=FORMAT_VERSION,
+                settings=settings,
+                fingerprint=fingerprint(settings),
+                provenance={"recordings": [_describe(clip) for clip in clips], "software": software_versions()},
+            ),
+        )
+        return items
+
+    def done(self, item: CaptureItem) -> bool:
+        """Whether the segment's table of frames, which is written last, is there."""
+        return segment_folder(self.output, item.number).complete
+
+    def setup(self) -> None:
+        """Nothing to prepare."""
+
+    def run(self, item: CaptureItem, report: Report) -> Stats:
+        """Capture one segment, leaving out frames that are already on the disk.
+
+        Raises:
+            DataError: The recording cannot be opened, or no frame of the segment can be decoded.
+        """
+        if isinstance(item.clip, BrokenClip):
+            raise item.clip.error
+        segment = segment_folder(self.output, item.number)
+        segment.raw.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(segment.folder)
+        remove_unfinished(segment.raw)
+        segment.write_origin(_origin(item.clip, item))
+        lost = segment.read_lost()
+        with PictureWriter(self.threads) as writer:
+            for index, frame in self.source.frames(item.clip, item.start, item.stop, skip=_settled(item, segment, lost)):
+                if isinstance(frame, LostFrame):
+                    lost.append(LostRow(timestamp=frame.timestamp, source_frame=frame.source_frame, reason=frame.reason))
+                    segment.write_lost(lost)
+                else:
+                    lost_before = sum(row.source_frame < frame.source_frame for row in lost)
+                    writer.put(segment.picture(index - item.start - lost_before), frame.image)
+                report((index - item.start) / (item.stop - item.start))
+        kept = _kept(item, lost)
+        if not len(kept):
+            raise DataError(
+                item.clip.path,
+                f"none of the {item.stop - item.start} frames of {segment.name} can be decoded",
+                remedy="play the file to see whether it is damaged; leave it out of source.path if it is",
+            )
+        segment.write_frames(_row(item.clip, number, index) for number, index in enumerate(kept))
+        return {"frames": len(kept), "lost_frames": len(lost), "bytes_written": writer.bytes}
+
+    def _split(self, clips: Sequence[Clip | BrokenClip]) -> Iterator[CaptureItem]:
+        number = 0
+        for clip in clips:
+            if isinstance(clip, BrokenClip):
+                yield CaptureItem(number, clip)
+                number += 1
+                continue
+            for start in range(0, len(clip.source_frames), self.segment_frames):
+                yield CaptureItem(number, clip, start, min(start + self.segment_frames, len(clip.source_frames)))
+                number += 1
+
+    def _settings(self) -> dict[str, Any]:
+        source = {f"source.{key}": value for key, value in plain(self.source).items() if key != "path"}
+        return {"source": component_name(self.source), **source, "dataset.segment_frames": self.segment_frames}
+
+
+def _kept(item: CaptureItem, lost: Sequence[LostRow]) -> NDArray[np.int64]:
+    """Indices of the clip's frames that the segment holds; their order gives the frames' numbers."""
+    assert isinstance(item.clip, Clip)
+    indices = np.arange(item.start, item.stop)
+    return indices[~np.isin(item.clip.source_frames[indices], [row.source_frame for row in lost])]
+
+
+def _settled(item: CaptureItem, segment: Segment, lost: Sequence[LostRow]) -> set[int]:
+    """Indices of frames that an interrupted capture has dealt with: pictures on the disk and known losses.
+
+    A loss is written down before any later picture, so a picture that is on the disk has its final number.
+    """
+    to_do = {int(index) for number, index in enumerate(_kept(item, lost)) if not segment.picture(number).exists()}
+    return set(range(item.start, item.stop)) - to_do
+
+
+def _row(clip: Clip, number: int, index: int) -> FrameRow:
+    return FrameRow(
+        frame=number,
+        timestamp=float(clip.timestamps[index]),
+        source_frame=int(clip.source_frames[index]),
+        camera=clip.camera,
+    )
+
+
+def _origin(clip: Clip, item: CaptureItem) -> SegmentOrigin:
+    return SegmentOrigin(
+        source=clip.name,
+        source_bytes=clip.byte_size,
+        first_source_frame=int(clip.source_frames[item.start]),
+        planned_frames=item.stop - item.start,
+        width=clip.width,
+        height=clip.height,
+    )
+
+
+def _refuse_other_recording(item: CaptureItem, segment: Segment) -> None:
+    """Make sure that a segment which was begun comes from the same frames of the same recording."""
+    if isinstance(item.clip, BrokenClip) or not segment.origin_file.exists():
+        return
+    was, now = segment.read_origin(), _origin(item.clip, item)
+    if was != now:
+        raise DataError(
+            segment.folder,
+            f"was captured from frames {was.first_source_frame} ff. of {was.source} ({was.source_bytes} bytes)",
+            expected=f"frames {now.first_source_frame} ff. of {now.source} ({now.source_bytes} bytes)",
+            remedy="the recordings have changed since: capture them into another dataset.root",
+        )
+
+
+def _describe(clip: Clip | BrokenClip) -> dict[str, Any]:
+    if isinstance(clip, BrokenClip):
+        return {"name": clip.name, "problem": clip.error.found}
+    return {
+        "name": clip.name,
+        "bytes": clip.byte_size,
+        "selected_frames": len(clip.source_frames),
+        "warnings": list(clip.warnings),
+    }

@@ -1,0 +1,47 @@
+"""What every stage does at its end: run the work, say what came of it, return the exit code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from mapanything_data.engine import RunOptions, Summary, run
+from mapanything_data.engine.executor import Executor
+from mapanything_data.engine.run import StoppedBySignal
+from mapanything_data.engine.work import AnyWork
+from mapanything_data.storage.provenance import run_record
+
+
+def execute(work: AnyWork, executor: Executor, config: RunOptions) -> Summary:
+    """Run the work, print its summary, and leave the program when a signal stopped it.
+
+    Args:
+        work: What to do.
+        executor: Where to do it.
+        config: The configuration of the stage, which is saved with the run.
+
+    Raises:
+        UserError: The run was refused or cannot go on.
+        SystemExit: Ctrl-C or SIGTERM stopped it; the code is what a shell expects.
+    """
+    try:
+        summary = run(work, executor, config, run_record(config))
+    except StoppedBySignal as stop:
+        if stop.summary:
+            say(str(stop.summary))
+        say(f"{work.name}: stopped by {stop}; the same command goes on from here")
+        raise SystemExit(stop.exit_code) from None
+    say(str(summary))
+    return summary
+
+
+def say(text: str) -> None:
+    """Print for the person at the terminal."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def folder_of(dataset: Any) -> Path:
+    """The root of a dataset component as an absolute path."""
+    return Path(dataset.root).expanduser().absolute()

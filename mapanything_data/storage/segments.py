@@ -1,0 +1,222 @@
+"""The segments format: frames of a recording as numbered PNG files, in segments of bounded length.
+
+    {root}/manifest.json                    format, version, settings, recordings
+    {root}/segment_00/segment.json          where the frames come from; written before the first frame
+                     /raw/000000.png        RGB, 8 bits, numbered from 0 without gaps
+                     /lost.jsonl            frames of the recording that could not be decoded; absent when there are none
+                     /frames.jsonl          one row for each frame; written last: a segment with it is complete
+
+Other stages add folders beside `raw/` (`features/`, `depth_npy/`, `labels/`) whose files carry the frame's number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mapanything_data.config import component
+from mapanything_data.errors import ConfigError, DataError
+from mapanything_data.scene import Camera
+from mapanything_data.storage.manifest import Manifest, read_manifest
+from mapanything_data.storage.tables import read_json, read_jsonl, write_json, write_jsonl
+
+FORMAT = "segments"
+FORMAT_VERSION = 1
+
+_SEGMENT_NAME = re.compile(r"segment_(\d{2,})")
+
+
+@component("dataset", "segments")
+@dataclass(kw_only=True, slots=True)
+class SegmentsDataset:
+    """Frames as numbered PNG files in folders segment_00, segment_01, ..."""
+
+    root: str = "???"
+    """Folder of the data set."""
+    segment_frames: int = 1200
+    """Frames after which a new segment begins (a new recording always begins one); 1200 is a minute at 20 Hz."""
+
+    def __post_init__(self) -> None:
+        """Refuse segments without frames."""
+        if self.segment_frames < 1:
+            raise ConfigError(
+                "dataset.segment_frames",
+                str(self.segment_frames),
+                expected="1 or more",
+                remedy="leave it out for segments of 1200 frames",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentOrigin:
+    """Which frames of which recording a segment holds.
+
+    Attributes:
+        source: Name of the recording.
+        source_bytes: Its size, which tells one recording from another of the same name.
+        first_source_frame: Number in the recording of the first frame of the segment.
+        planned_frames: How many frames were selected for it, lost ones included.
+        width: Width of its pictures, pixels.
+        height: Height of its pictures, pixels.
+    """
+
+    source: str
+    source_bytes: int
+    first_source_frame: int
+    planned_frames: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameRow:
+    """A frame of a segment.
+
+    Attributes:
+        frame: Number in the segment, and of its file.
+        timestamp: Seconds since the first frame of the recording.
+        source_frame: Number of the frame in the recording.
+        camera: Intrinsics of the stored picture, None where they are unknown.
+    """
+
+    frame: int
+    timestamp: float
+    source_frame: int
+    camera: Camera | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostRow:
+    """A frame of the recording that was selected but could not be decoded; `timestamp` in seconds as in `FrameRow`."""
+
+    timestamp: float
+    source_frame: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment's folder; reading happens when it is asked for."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Such as `segment_00`."""
+        return self.folder.name
+
+    @property
+    def number(self) -> int:
+        """Its place in the data set, from 0."""
+        matched = _SEGMENT_NAME.fullmatch(self.name)
+        assert matched  # made by `segment_folder` or found by `list_segments`
+        return int(matched[1])
+
+    @property
+    def raw(self) -> Path:
+        """The folder of the pictures."""
+        return self.folder / "raw"
+
+    @property
+    def frames_file(self) -> Path:
+        """The table of the frames."""
+        return self.folder / "frames.jsonl"
+
+    @property
+    def lost_file(self) -> Path:
+        """The table of the frames that could not be decoded."""
+        return self.folder / "lost.jsonl"
+
+    @property
+    def origin_file(self) -> Path:
+        """The file that says where the frames come from."""
+        return self.folder / "segment.json"
+
+    @property
+    def complete(self) -> bool:
+        """Whether the capture of this segment came to its end."""
+        return self.frames_file.exists()
+
+    def picture(self, frame: int) -> Path:
+        """The file of a frame."""
+        return self.raw / frame_file_name(frame)
+
+    def read_origin(self) -> SegmentOrigin:
+        """Read `segment.json`.
+
+        Raises:
+            DataError: It is missing or damaged.
+        """
+        return _typed(SegmentOrigin, read_json(self.origin_file), self.origin_file)
+
+    def read_frames(self) -> list[FrameRow]:
+        """Read `frames.jsonl`.
+
+        Raises:
+            DataError: It is missing or damaged.
+        """
+        rows = read_jsonl(self.frames_file)
+        try:
+            for row in rows:
+                row["camera"] = None if row.get("camera") is None else Camera.from_dict(row["camera"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(self.frames_file, f"holds a wrong camera ({error})", remedy="restore the file") from error
+        return [_typed(FrameRow, row, self.frames_file) for row in rows]
+
+    def read_lost(self) -> list[LostRow]:
+        """Read `lost.jsonl`; no file means that nothing was lost.
+
+        Raises:
+            DataError: It is damaged.
+        """
+        rows = read_jsonl(self.lost_file) if self.lost_file.exists() else []
+        return [_typed(LostRow, row, self.lost_file) for row in rows]
+
+    def write_origin(self, origin: SegmentOrigin) -> None:
+        """Write `segment.json`."""
+        write_json(self.origin_file, asdict(origin))
+
+    def write_frames(self, rows: Iterable[FrameRow]) -> None:
+        """Write `frames.jsonl`, which completes the segment."""
+        write_jsonl(self.frames_file, ({**asdict(row), "camera": row.camera and row.camera.to_dict()} for row in rows))
+
+    def write_lost(self, rows: Sequence[LostRow]) -> None:
+        """Write `lost.jsonl`."""
+        write_jsonl(self.lost_file, (asdict(row) for row in rows))
+
+
+def frame_file_name(frame: int) -> str:
+    """`000000.png` for frame 0."""
+    return f"{frame:06d}.png"
+
+
+def segment_folder(root: Path, number: int) -> Segment:
+    """The segment with a number, whether it exists or not."""
+    return Segment(root / f"segment_{number:02d}")
+
+
+def list_segments(root: Path) -> list[Segment]:
+    """All segments of a data set, by number."""
+    folders = (path for path in root.iterdir() if _SEGMENT_NAME.fullmatch(path.name) and path.is_dir())
+    return sorted((Segment(folder) for folder in folders), key=lambda segment: segment.number)
+
+
+def open_segments(root: Path) -> tuple[Manifest, list[Segment]]:
+    """The manifest and the segments of a data set.
+
+    Raises:
+        DataError: There is no data set of this format and version in `root`.
+    """
+    if not root.is_dir():
+        raise DataError(root, "is no folder" if root.exists() else "does not exist", remedy="correct dataset.root")
+    return read_manifest(root, FORMAT, FORMAT_VERSION), list_segments(root)
+
+
+def _typed(cls: type[Any], values: Any, path: Path) -> Any:
+    try:
+        return cls(**values)
+    except (TypeError, ValueError) as error:
+        raise DataError(path, f"has wrong fields ({error})", remedy="restore the file, or capture the segment again") from error

@@ -1,0 +1,95 @@
+"""Rows on disk: JSON lines, CSV and single JSON documents, always UTF-8, always whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mapanything_data.errors import DataError
+from mapanything_data.storage.atomic import write_atomic
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON document, indented for people; NaN and infinity are refused, since JSON has none."""
+    write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON document.
+
+    Raises:
+        DataError: The file is missing or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(path, "the file is missing", remedy="run the stage that writes it") from None
+    except ValueError as error:
+        raise DataError(path, f"is no JSON ({error})", remedy="restore the file, or run its stage again") from error
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line."""
+    lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
+    write_atomic(path, "".join(f"{line}\n" for line in lines))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Read one JSON object a line.
+
+    Raises:
+        DataError: The file is missing, or a line (named by its number) is no JSON object.
+    """
+    try:
+        lines = path.read_bytes().decode("utf-8").splitlines()
+    except FileNotFoundError:
+        raise DataError(path, "the file is missing", remedy="run the stage that writes it") from None
+    except UnicodeDecodeError as error:
+        raise DataError(path, f"is no UTF-8 text ({error})", remedy="restore the file") from error
+    return [_parse_row(path, number, line) for number, line in enumerate(lines, start=1)]
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table with a header line (RFC 4180: commas, double quotes where needed).
+
+    Raises:
+        ValueError: A row has a key that is no column.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(columns))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(path, text.getvalue())
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Read a table with a header line; all values are text.
+
+    Raises:
+        DataError: The file is missing, or a row is longer or shorter than the header.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, restkey="", restval=None))
+    except FileNotFoundError:
+        raise DataError(path, "the file is missing", remedy="run the stage that writes it") from None
+    for number, row in enumerate(rows, start=2):
+        if "" in row or None in row.values():
+            raise DataError(
+                f"{path}:{number}", "has not as many values as the header has columns", remedy="restore the file"
+            )
+    return rows
+
+
+def _parse_row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{path}:{number}", f"is no JSON ({error})", remedy="restore the file, or run its stage again") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{path}:{number}", "is no JSON object", expected='such as {"frame": 0}', remedy="restore the file")
+    return row
