@@ -1,0 +1,170 @@
+"""The check stage: finds what is wrong with a data set before anybody trains on it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mapanything_data.checks.finding import Finding, Severity, worst
+from mapanything_data.checks.protocol import DatasetChecks
+from mapanything_data.config.component import component_name
+from mapanything_data.engine import Report, RunOptions, Stats
+from mapanything_data.errors import ConfigError
+from mapanything_data.stages.execute import execute, folder_of, say
+from mapanything_data.storage.tables import read_json, write_json
+
+_SHOWN = 20
+
+
+@dataclass(kw_only=True, slots=True)
+class CheckConfig(RunOptions):
+    """Configuration of the check app."""
+
+    machine: Any = "???"
+    """The machine profile."""
+    dataset: Any = "???"
+    """The data set to check."""
+    executor: Any = "???"
+    """Where the work runs."""
+    output: str = "${dataset.root}"
+    """Folder for check.json and the records of the run; another one than the data set's when that is read-only."""
+    again: bool = False
+    """Check everything again, also what has not changed since the last check."""
+
+
+def check(config: CheckConfig) -> int:
+    """Check: find what is wrong with a data set before anybody trains on it.
+
+    Prints OK, WARN or FAIL with every finding and its remedy, writes them to check.json, and leaves with exit code 0 (OK),
+    3 (WARN) or 4 (FAIL). Only what has changed since the last check is read again.
+
+    Examples:
+        python -m mapanything_data.check dataset=segments dataset.root=data/drive
+        python -m mapanything_data.check dataset.root=/mnt/readonly/drive output=/tmp/drive-check executor=processes
+    """
+    name = component_name(config.dataset)
+    work = CheckWork(
+        dataset=name, root=folder_of(config.dataset), output=Path(config.output).expanduser().absolute(), again=config.again
+    )
+    summary = execute(work, config.executor, config)
+    findings = work.findings()
+    verdict = worst(findings)
+    write_json(
+        work.output / "check.json",
+        {
+            "dataset": name,
+            "root": str(work.root),
+            "verdict": verdict.value,
+            "counts": dict(Counter(finding.severity.value for finding in findings)),
+            "items": summary.total,
+            "findings": [finding.to_dict() for finding in findings],
+        },
+    )
+    _print_findings(findings, verdict, work.output / "check.json")
+    return max(summary.exit_code, verdict.exit_code)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckItem:
+    """A part of the data set, by name."""
+
+    key: str
+
+
+@dataclass(slots=True)
+class CheckWork:
+    """Checks each item of a data set.
+
+    Attributes:
+        dataset: Name of the dataset component, which names the module of its checks as well.
+        root: The data set.
+        output: Where findings are kept.
+        again: Whether to check unchanged items, too.
+    """
+
+    dataset: str
+    root: Path
+    output: Path
+    again: bool = False
+    name: str = "check"
+
+    def items(self) -> list[CheckItem]:
+        """The items that the dataset's checks name.
+
+        Raises:
+            DataError: There is no such data set.
+        """
+        return [CheckItem(name) for name in self._checks().item_names()]
+
+    def done(self, item: CheckItem) -> bool:
+        """Whether there are findings about exactly the files that are there now."""
+        kept = self._kept(item)
+        return not self.again and kept.exists() and read_json(kept)["state"] == self._state(item)
+
+    def setup(self) -> None:
+        """Nothing to prepare."""
+
+    def run(self, item: CheckItem, report: Report) -> Stats:  # noqa: ARG002 - an item is checked in seconds
+        """Check one item and keep its findings."""
+        state = self._state(item)
+        findings = self._checks().check_item(item.key)
+        kept = self._kept(item)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_json(kept, {"state": state, "findings": [finding.to_dict() for finding in findings]})
+        return {}
+
+    def findings(self) -> list[Finding]:
+        """All findings: about the whole, then item by item. An item that could not be checked is one."""
+        findings = self._checks().check_whole()
+        for item in self.items():
+            kept = self._kept(item)
+            if kept.exists():
+                findings += [Finding.from_dict(values) for values in read_json(kept)["findings"]]
+            else:
+                findings.append(
+                    Finding(
+                        Severity.fail, "unchecked", item.key, "could not be checked", "see the failures above; retry=failed"
+                    )
+                )
+        return findings
+
+    def _checks(self) -> DatasetChecks:
+        module = f"mapanything_data.checks.{self.dataset}"
+        try:
+            checks: DatasetChecks = import_module(module).Checks(self.root)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            raise ConfigError(
+                f"dataset={self.dataset}",
+                "has no checks",
+                remedy=f"write mapanything_data/checks/{self.dataset}.py with a class Checks (see docs/extending.md)",
+            ) from error
+        return checks
+
+    def _kept(self, item: CheckItem) -> Path:
+        return self.output / ".mapanything" / self.name / "findings" / f"{item.key.replace('/', '~')}.json"
+
+    def _state(self, item: CheckItem) -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        for path in sorted(self._checks().files(item.key)):
+            facts = path.stat()
+            digest.update(f"{path.relative_to(self.root)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+
+def _print_findings(findings: Sequence[Finding], verdict: Severity, file: Path) -> None:
+    for severity in (Severity.fail, Severity.warn):
+        those = [finding for finding in findings if finding.severity is severity]
+        for finding in those[:_SHOWN]:
+            say(f"{severity.value:4}  {finding.item}: {finding.found}\n      -> {finding.remedy}")
+        if len(those) > _SHOWN:
+            say(f"{severity.value:4}  ... and {len(those) - _SHOWN} more: see {file}")
+    counts = Counter(finding.severity for finding in findings)
+    told = ", ".join(f"{counts[s]} {s.value}" for s in (Severity.fail, Severity.warn) if counts[s]) or "nothing found"
+    say(f"verdict {verdict.value}: {told}  ({file})")
