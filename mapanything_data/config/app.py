@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar, get_type_hints
 
 from mapanything_data.config.component import import_components
 from mapanything_data.config.locate import CONFIG_DIR
+from mapanything_data.config.quoting import quote_override
 from mapanything_data.errors import UserError
 
 EXIT_REFUSED = 2
@@ -30,7 +31,7 @@ def app(stage: Callable[[ConfigT], int]) -> Callable[[], NoReturn]:
     """
 
     def main() -> NoReturn:
-        arguments = sys.argv[1:]
+        arguments = sys.argv[1:] = [quote_override(argument) for argument in sys.argv[1:]]
         try:
             if _wants_help(arguments):
                 from mapanything_data.config.help import print_help
@@ -77,8 +78,8 @@ def _run(stage: Callable[[Any], int]) -> int:
     def job(config: Any) -> None:
         try:
             code = stage(build(config))
-        except UserError as error:
-            _tell(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the user gets a message and not a traceback
+            _tell(explain(error, stage.__name__))
             code = EXIT_REFUSED
         exit_codes.append(code)
         if code and HydraConfig.get().mode is RunMode.MULTIRUN:

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from mapanything_data.config.explain import unknown_key
+from mapanything_data.config.explain import dead_interpolation, unknown_key
 
 
 def build(config: Any) -> Any:
     """Build the dataclasses of a composed OmegaConf configuration.
 
+    The `machine` group becomes a plain mapping of the values that are set: a machine may leave open what a run has no use
+    for, and components take its values through `${machine...}`.
+
     Raises:
-        ConfigError: A key that no schema knows was added with `+`, or a component refuses its values.
-        OmegaConfBaseException: A value is missing or an interpolation cannot be resolved (see `explain`).
+        ConfigError: A key that no schema knows was added with `+`, an interpolation leads nowhere, or a component refuses
+            its values.
+        OmegaConfBaseException: A value is missing (see `explain`).
     """
     from omegaconf import OmegaConf
 
-    _refuse_added_keys(config, "")
+    _check_keys(config, "")
+    OmegaConf.resolve(config)
+    if "machine" in config:
+        machine = OmegaConf.to_container(config.machine)
+        config.machine = {key: value for key, value in machine.items() if value != "???"}
     return OmegaConf.to_object(config)
 
 
-def _refuse_added_keys(node: Any, path: str) -> None:
+def _check_keys(node: Any, path: str) -> None:
     from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import InterpolationResolutionError
 
     if not isinstance(node, DictConfig) or node._is_none() or node._is_missing():
         return
@@ -31,4 +40,9 @@ def _refuse_added_keys(node: Any, path: str) -> None:
         full_key = f"{path}{key}"
         if known is not None and key not in known:
             raise unknown_key(full_key, schema)
-        _refuse_added_keys(node._get_node(key), f"{full_key}.")
+        if OmegaConf.is_interpolation(node, key):
+            try:
+                node[key]
+            except InterpolationResolutionError as error:
+                raise dead_interpolation(full_key, str(node._get_node(key)._value()), error) from error
+        _check_keys(node._get_node(key), f"{full_key}.")

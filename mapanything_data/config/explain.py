@@ -18,6 +18,8 @@ def explain(error: Exception, app_name: str) -> UserError:
     if isinstance(error, UserError):
         return error
     cause = error.__cause__
+    if isinstance(cause, UserError):
+        return cause
     if isinstance(error, MissingConfigException):
         return _unknown_choice(error)
     if isinstance(error, OverrideParseException):
@@ -58,6 +60,23 @@ def unknown_key(full_key: str, schema: type) -> ConfigError:
     )
 
 
+def dead_interpolation(full_key: str, value: str, error: Exception) -> ConfigError:
+    """The error for an option whose value `${...}` cannot be followed."""
+    sources = re.findall(r"\$\{([^}]+)\}", value)
+    found = f"is taken from {' and '.join(sources)}, which is not set"
+    environment = [name.partition(":")[2].partition(",")[0] for name in sources if name.startswith("oc.env:")]
+    if environment:
+        return ConfigError(
+            full_key,
+            f"is taken from the environment variable {environment[0]}, which is not set",
+            remedy=f"export {environment[0]}=..., or give {full_key}=...",
+        )
+    if "not found" in str(error):
+        found = f"is taken from {' and '.join(sources)}, and there is no such option"
+    others = "".join(f", or {source}=..." for source in sources)
+    return ConfigError(full_key, found, remedy=f"give {full_key}=...{others}, or choose a machine profile (machine=NAME)")
+
+
 def _unknown_choice(error: Any) -> ConfigError:
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
     choices = [option for option in error.options or [] if not option.startswith("schema")]
@@ -80,14 +99,6 @@ def _bad_value(error: Any, context: str) -> ConfigError:
     if isinstance(error, errors.ConfigAttributeError | errors.ConfigKeyError) and error.object_type is not None:
         if hasattr(error.object_type, "__dataclass_fields__"):
             return unknown_key(key, error.object_type)
-    if isinstance(error, errors.InterpolationToMissingValueError):
-        source = re.search(r'"([^"]+)"|\'([^\']+)\'', str(error))
-        needed = next((group for group in source.groups() if group), "") if source else ""
-        return ConfigError(
-            key,
-            f"is taken from {needed or 'another option'}, which is not set",
-            remedy=f"give {key}=... or {needed or 'that option'}=..., or choose a machine profile with machine=NAME",
-        )
     if isinstance(error, errors.MissingMandatoryValue):
         return ConfigError(key, "is not set", expected=doc or "a value", remedy=f"add {key}=...")
     if isinstance(error, errors.ValidationError):

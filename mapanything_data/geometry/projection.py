@@ -14,12 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from mapanything_data.scene import Camera, Distortion
 from mapanything_data.scene.arrays import Floats
 
-_NEWTON_STEPS = (
-    20  # realistic lenses need 3 to 5; near the edge of what a lens model can show, convergence is slower
-)
-_CONVERGED = (
-    1e-12  # in normalised coordinates, a billionth of a pixel at the longest focal length of this project
-)
+# Realistic lenses need 3 to 5 steps; near the edge of what a lens model can show, convergence is slower.
+_NEWTON_STEPS = 20
+# In normalised coordinates: a few billionths of a pixel at a focal length of some thousand.
+_CONVERGED = 1e-12
 
 
 def project(camera: Camera, points: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
@@ -132,9 +130,13 @@ def undistort(distortion: Distortion, points: ArrayLike) -> tuple[Floats, NDArra
         polynomial turns back before.
     """
     target = np.asarray(points, dtype=np.float64)
-    estimate = target.copy()
+    if not any(distortion):
+        x, y, _ = _split(target)
+        found = np.isfinite(x) & np.isfinite(y)
+        return np.where(found[..., None], target, np.nan), found
+    estimate = target
     with np.errstate(all="ignore"):  # a point without an answer may run off to infinity
-        for _ in range(_NEWTON_STEPS if any(distortion) else 0):
+        for _ in range(_NEWTON_STEPS):
             error = distort(distortion, estimate) - target
             if not (np.abs(error) > _CONVERGED).any():
                 break

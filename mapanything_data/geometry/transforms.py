@@ -80,10 +80,10 @@ def interpolate_at(timestamps: ArrayLike, T: ArrayLike, times: ArrayLike) -> Flo
     if not len(known) or not (known[0] <= at.min() and at.max() <= known[-1]):
         span = f"{known[0]} to {known[-1]} s" if len(known) else "an empty trajectory"
         raise ValueError(f"times go from {at.min()} to {at.max()} s, expected to lie within {span}")
-    after = np.clip(np.searchsorted(known, at, side="right"), 1, max(len(known) - 1, 1))
-    before, after = after - 1, np.minimum(after, len(known) - 1)
-    gap = np.where(after > before, known[after] - known[before], 1.0)
-    return interpolate(T[before], T[after], (at - known[before]) / gap)
+    index = np.interp(at, known, np.arange(len(known)))  # 2.25 is a quarter of the way from the third pose on
+    before = np.floor(index).astype(np.intp)
+    after = np.ceil(index).astype(np.intp)
+    return interpolate(T[before], T[after], index - before)
 
 
 def _assemble(rotation: Floats, translation: Floats) -> Floats:

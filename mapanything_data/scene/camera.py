@@ -67,13 +67,7 @@ class Camera:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}, expected a positive focal length in pixels"
                 )
-        if len(self.distortion) != len(Distortion._fields):
-            raise ValueError(
-                f"distortion has {len(self.distortion)} coefficients, expected 5: k1, k2, p1, p2, k3"
-            )
-        names = Distortion._fields
-        coefficients = Distortion(*(_finite(n, k) for n, k in zip(names, self.distortion, strict=True)))
-        object.__setattr__(self, "distortion", coefficients)
+        object.__setattr__(self, "distortion", _distortion(self.distortion))
 
     @classmethod
     def from_matrix(
@@ -99,7 +93,7 @@ class Camera:
             raise ValueError(
                 f"matrix has the last row {K[2].tolist()}, expected [0, 0, 1]; is it transposed?"
             )
-        return cls(width, height, K[0, 0], K[1, 1], K[0, 2], K[1, 2], Distortion(*distortion))
+        return cls(width, height, K[0, 0], K[1, 1], K[0, 2], K[1, 2], _distortion(distortion))
 
     @classmethod
     def from_fov(cls, width: int, height: int, horizontal_fov: float) -> Camera:
@@ -205,6 +199,13 @@ class Camera:
             cy=self.cx,
             distortion=Distortion(k1, k2, p1=p2, p2=-p1, k3=k3),
         )
+
+
+def _distortion(coefficients: Any) -> Distortion:
+    names = Distortion._fields
+    if np.shape(coefficients) != (len(names),):
+        raise ValueError(f"distortion is {coefficients!r}, expected five numbers: {', '.join(names)}")
+    return Distortion(*(_finite(name, k) for name, k in zip(names, coefficients, strict=True)))
 
 
 def _positive_integer(name: str, value: Any) -> int:

@@ -167,11 +167,25 @@ def test_undistort_without_a_lens_changes_nothing():
     assert converged.all()
 
 
+@pytest.mark.parametrize("lens", [Distortion(k1=-1 / 3), Distortion(k2=-1 / 5), Distortion(k3=-1 / 7)])
+def test_each_radial_term_can_turn_the_lens_back(lens):
+    # d/dr (r - r^n / n) = 1 - r^(n-1), which is 0 at r = 1.
+    visible = project(with_lens(lens), [[0.999, 0, 1], [1.001, 0, 1]])[1]
+    assert visible.tolist() == [True, False]
+
+
 @pytest.mark.parametrize("tiny", [1e-300, 1e-18, -1e-18])
 def test_a_coefficient_that_rounding_left_does_not_disturb_the_turn_of_the_lens(tiny):
     lens = Distortion(k1=-1 / 3, k3=tiny)
     visible = project(with_lens(lens), [[0.999, 0, 1], [1.001, 0, 1]])[1]
     assert visible.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("lens", [NO_DISTORTION, ZED])
+def test_a_pixel_that_is_nan_stays_nan_whatever_the_lens(lens):
+    found, converged = undistort(lens, [[np.nan, 0.0], [0.1, 0.2]])
+    assert converged.tolist() == [False, True]
+    assert np.isnan(found[0]).all()
 
 
 def test_in_image_reaches_half_a_pixel_beyond_the_outer_centres():

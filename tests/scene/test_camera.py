@@ -179,7 +179,11 @@ def test_four_turns_change_nothing(camera):
         ({"cx": math.nan}, "cx is nan, expected a finite number"),
         ({"cy": "mid"}, "cy is 'mid', expected a number"),
         ({"cy": None}, "cy is None, expected a number"),
-        ({"distortion": (0, 0, 0, 0)}, "distortion has 4 coefficients, expected 5: k1, k2, p1, p2, k3"),
+        (
+            {"distortion": (0, 0, 0, 0)},
+            r"distortion is \(0, 0, 0, 0\), expected five numbers: k1, k2, p1, p2, k3",
+        ),
+        ({"distortion": None}, "distortion is None, expected five numbers"),
         ({"distortion": (0, 0, math.nan, 0, 0)}, "p1 is nan"),
     ],
 )
@@ -201,6 +205,11 @@ def test_a_camera_that_cannot_be_says_why(change, message):
 def test_a_matrix_that_is_no_intrinsic_matrix_is_refused(matrix, message):
     with pytest.raises(ValueError, match=message):
         Camera.from_matrix(matrix, 8, 8)
+
+
+def test_four_coefficients_beside_a_matrix_are_refused_rather_than_filled_up():
+    with pytest.raises(ValueError, match="expected five numbers"):
+        Camera.from_matrix(np.eye(3), 8, 8, [0.1, 0.0, 0.0, 0.0])
 
 
 @pytest.mark.parametrize("fov", [0.0, -1.0, math.pi, 100.0, math.nan])

@@ -1,0 +1,67 @@
+"""The report stage: one page that shows what a data set holds and what is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mapanything_data.config.component import component_name
+from mapanything_data.errors import ConfigError, DataError
+from mapanything_data.stages.execute import folder_of, say
+from mapanything_data.storage.atomic import write_atomic
+from mapanything_data.storage.tables import read_json, write_json
+from mapanything_data.viz.report import Report, plain_number, render_html
+
+
+@dataclass(kw_only=True, slots=True)
+class ReportConfig:
+    """Configuration of the report app."""
+
+    machine: Any = "???"
+    """The machine profile."""
+    dataset: Any = "???"
+    """The data set to report on."""
+    output: str = "${dataset.root}"
+    """Folder for report.html and report.json, and where check.json is looked for."""
+
+
+def report(config: ReportConfig) -> int:
+    """Report: one HTML page with what a data set holds, example pictures, and what the last check found.
+
+    The page needs no network and no other file: send it to somebody, or open it from a server by its file name.
+
+    Examples:
+        python -m mapanything_data.report dataset=segments dataset.root=data/drive
+        python -m mapanything_data.report dataset.root=/mnt/readonly/drive output=/tmp/drive-check
+    """
+    root, output = folder_of(config.dataset), Path(config.output).expanduser().absolute()
+    summary = _summarise(component_name(config.dataset), root)
+    check = read_json(output / "check.json") if (output / "check.json").exists() else None
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        write_json(output / "report.json", {**summary.to_dict(), "check": check})
+        write_atomic(output / "report.html", render_html(summary, check))
+    except OSError as error:
+        raise DataError(output, f"cannot be written ({error.strerror})", remedy="give output=FOLDER") from error
+    for name, value in summary.facts.items():
+        say(f"{name:22} {plain_number(value)}")
+    say(f"{'check':22} {check['verdict'] if check else 'not checked yet: run mapanything_data.check'}")
+    say(f"{'page':22} {output / 'report.html'}")
+    return 0
+
+
+def _summarise(dataset: str, root: Path) -> Report:
+    module = f"mapanything_data.viz.{dataset}"
+    try:
+        summary: Report = import_module(module).summarise(root)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise ConfigError(
+            f"dataset={dataset}",
+            "has no report",
+            remedy=f"write mapanything_data/viz/{dataset}.py with a function summarise (see docs/extending.md)",
+        ) from error
+    return summary

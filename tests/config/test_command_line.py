@@ -1,0 +1,121 @@
+"""The apps as commands: help, errors, exit codes, sweeps; each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+APPS = ("capture", "check", "report")
+
+
+def command(app: str, *arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", f"mapanything_data.{app}", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "120", **environment},
+    )
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_help_names_groups_options_and_two_examples(app):
+    help_text = command(app, "--help").stdout
+
+    assert help_text.count(f"python -m mapanything_data.{app} ") >= 3  # usage and two examples
+    assert "dataset=segments *" in help_text
+    assert "machine=cluster" in help_text
+    assert "Folder of the data set." in help_text
+
+
+def test_help_follows_the_choices_on_the_command_line():
+    help_text = command("capture", "source=images", "--help").stdout
+
+    assert "source=images *" in help_text
+    assert "source.fps=" in help_text
+
+
+@pytest.mark.parametrize("app", APPS)
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]], ids=["help", "cfg"])
+def test_help_and_config_import_nothing_heavy(app, arguments):
+    program = (
+        "import runpy, sys\n"
+        f"sys.argv = ['app', *{arguments!r}]\n"
+        "try:\n"
+        f"    runpy.run_module('mapanything_data.{app}', run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        "heavy = {'torch', 'cv2', 'av', 'transformers', 'ultralytics', 'open3d', 'rerun', 'mujoco', 'pyzed', 'ray', 'submitit'}\n"
+        "sys.exit(' '.join(sorted(heavy & set(sys.modules))))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["dataset.rot=x"], "dataset.rot: there is no such option; did you mean dataset.root?"),
+        (["limt=3"], "limt: there is no such option; did you mean limit?"),
+        (["+dataset.color=red", "dataset.root=x"], "dataset.color: there is no such option"),
+        (["dataset=segmnets"], "dataset=segmnets: there is no such choice; did you mean dataset=segments?"),
+        (["limit=many"], "limit: Value 'many' of type 'str' could not be converted to Integer"),
+        (["retry=fialed"], "retry: Invalid value 'fialed', expected one of [none, failed]"),
+        ([], "dataset.root: is taken from machine.output_root, which is not set"),
+        (["machine=cluster"], "machine.output_root: is taken from the environment variable SCRATCH, which is not set"),
+        (["dataset.root=x", "limit=-7"], "limit: -7"),
+        (["dataset.root=[1"], "cannot be read as an override"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_in_one_message(arguments, told):
+    done = command("check", *arguments)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {told}" if told != "cannot be read as an override" else "error: ")
+    assert told in done.stderr
+    assert "remedy:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unexpected_error_is_one_message_and_its_traceback_is_to_be_had(tmp_path):
+    (tmp_path / "manifest.json").mkdir()  # a folder where a file must be
+
+    told = command("report", f"dataset.root={tmp_path}")
+    asked = command("report", f"dataset.root={tmp_path}", MAPANYTHING_TRACEBACK="1")
+
+    assert told.returncode == asked.returncode == 2
+    assert "Traceback" not in told.stderr
+    assert "MAPANYTHING_TRACEBACK=1" in told.stderr
+    assert "Traceback" in asked.stderr
+
+
+def test_own_choices_come_from_a_config_dir(tmp_path):
+    (tmp_path / "machine").mkdir()
+    (tmp_path / "machine" / "mine.yaml").write_text(
+        "# My own machine.\ndefaults: [default, _self_]\noutput_root: /mine\n"
+    )
+
+    shown = command("check", "--config-dir", str(tmp_path), "machine=mine", "--cfg", "job", "--resolve")
+    help_text = command("check", "--config-dir", str(tmp_path), "machine=mine", "--help").stdout
+
+    assert "root: /mine/segments" in shown.stdout
+    assert "My own machine." in help_text
+
+
+def test_an_app_leaves_nothing_in_the_current_folder(tmp_path):
+    command("check", "dataset.root=nowhere", cwd=tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("profile", ["fixture", "local3090"])
+def test_every_machine_profile_composes(profile):
+    shown = command("capture", f"machine={profile}", "--cfg", "job", "--resolve")
+
+    assert shown.returncode == 0
+    assert "output_root" in shown.stdout
