@@ -52,9 +52,7 @@ def main() -> None:
     baseline = {name: cost(opencv(), frame) for name, frame in frames.items()}
     hevc = baseline["HEVC"]
     baseline_on_two = seconds_on_two_threads(opencv(), frames["HEVC"])
-    print(
-        f"OpenCV's defaults, {WIDTH}x{HEIGHT} after HEVC: {1e3 * hevc.write:.0f} ms, {hevc.size / 1e6:.1f} MB"
-    )
+    print(f"OpenCV's defaults, {WIDTH}x{HEIGHT} after HEVC: {1e3 * hevc.write:.0f} ms, {hevc.size / 1e6:.1f} MB")
     print("Ratios to it; HEVC: the frame as a replay decodes it, sensor: before the codec, with its noise\n")
     print(f"{'':34}{'speed of writing':^34}{'speed of':>10}{'file size':^20}")
     columns = ("HEVC", "sensor", "two threads", "reading", "HEVC", "sensor")
@@ -88,9 +86,7 @@ def candidates() -> dict[str, Encoder]:
     if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # not in older releases
         for name in ("UP", "AVG", "PAETH"):
             chosen = getattr(cv2, f"IMWRITE_PNG_FILTER_{name}")
-            found[f"OpenCV, RLE, {name.title()}"] = opencv(
-                level, 1, strategy, rle, cv2.IMWRITE_PNG_FILTER, chosen
-            )
+            found[f"OpenCV, RLE, {name.title()}"] = opencv(level, 1, strategy, rle, cv2.IMWRITE_PNG_FILTER, chosen)
     found |= {"PyAV, Up": pyav("up"), "PyAV, Paeth": pyav("paeth")}
     try:
         from PIL import Image
@@ -103,9 +99,7 @@ def candidates() -> dict[str, Encoder]:
         import imagecodecs
 
         up = imagecodecs.PNG.FILTER.UP
-        found["imagecodecs png, RLE, Up"] = lambda frame: imagecodecs.png_encode(
-            frame, 1, strategy=rle, filter=up
-        )
+        found["imagecodecs png, RLE, Up"] = lambda frame: imagecodecs.png_encode(frame, 1, strategy=rle, filter=up)
         found["imagecodecs spng, level 1"] = lambda frame: imagecodecs.spng_encode(frame, 1)
     except ImportError:
         pass
@@ -139,9 +133,7 @@ def candidates() -> dict[str, Encoder]:
 
 def opencv(*parameters: int) -> Encoder:
     """`cv2.imencode` of an RGB frame; imwrite adds only the writing of the file."""
-    return lambda frame: cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), list(parameters))[
-        1
-    ].tobytes()
+    return lambda frame: cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), list(parameters))[1].tobytes()
 
 
 def pyav(prediction: str) -> Encoder:
@@ -224,9 +216,7 @@ def road_frames(count: int) -> list[np.ndarray]:
     horizon = HEIGHT / 2
     road = (y > horizon) & (abs(x - WIDTH / 2) < 60 + 1100 * (y - horizon) / horizon)
     verge = (y > horizon - 180) & ~road
-    colour = np.where(
-        road[..., None], (95, 97, 100), np.where(verge[..., None], (92, 105, 70), (150, 180, 220))
-    )
+    colour = np.where(road[..., None], (95, 97, 100), np.where(verge[..., None], (92, 105, 70), (150, 180, 220)))
     texture = np.stack([fractal(rng) for _ in range(3)], axis=-1)
     texture = 0.4 * texture[..., :1] + 0.6 * texture  # the channels agree in part
     contrast = np.select([road, verge], [5.0, 22.0], 1.5)[..., None]

@@ -31,7 +31,7 @@ class PictureLog:
         """Take note of a picture, [H,W,3] uint8."""
         if np.percentile(image[::4, ::4].max(axis=-1), 99) < BLACK_LEVEL:
             self.black.append(frame)
-        self.digests[frame] = hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
+        self.digests[frame] = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
     def findings(self) -> Iterator[Finding]:
         """Black, frozen and repeated pictures; black ones are not told again as frozen."""
@@ -43,7 +43,11 @@ class PictureLog:
             frozen.update(range(first + 1, last + 1))
             if last - first + 1 >= FROZEN_FRAMES:
                 yield self._finding(
-                    "frozen", first, last, "identical: the camera or its stream stood still", "leave these frames out"
+                    "frozen",
+                    first,
+                    last,
+                    "identical: the camera or its stream stood still",
+                    "leave these frames out",
                 )
             else:
                 yield self._finding("duplicate", first, last, "identical", "leave one of them out, or use a stride")

@@ -1,4 +1,4 @@
-"""What `check` needs of a dataset: a module `checks/{dataset name}.py` with a class `Checks(root)` that is a `DatasetChecks`."""
+"""What `check` needs of a dataset: a module `checks/{dataset name}.py` with a class `Checks(root)` as described."""
 
 from __future__ import annotations
 

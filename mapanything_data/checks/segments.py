@@ -66,7 +66,11 @@ class Checks:
             origin, rows, lost = segment.read_origin(), segment.read_frames(), segment.read_lost()
         except DataError as error:
             return [Finding(Severity.fail, "table", item, str(error).replace("\n", " "), error.remedy)]
-        findings = [*_check_counts(segment, origin, rows), *_check_layers(segment), *_check_time(segment, rows)]
+        findings = [
+            *_check_counts(segment, origin, rows),
+            *_check_layers(segment),
+            *_check_time(segment, rows),
+        ]
         findings += [
             Finding(
                 Severity.warn,
@@ -85,7 +89,13 @@ class Checks:
         findings = []
         if not segments:
             findings.append(
-                Finding(Severity.fail, "empty", self._root.name, "holds no segments", "run capture with this dataset.root")
+                Finding(
+                    Severity.fail,
+                    "empty",
+                    self._root.name,
+                    "holds no segments",
+                    "run capture with this dataset.root",
+                )
             )
         numbers = {segment.number for segment in segments}
         findings += [
@@ -111,7 +121,13 @@ class Checks:
                     )
                 )
             findings += [
-                Finding(Severity.warn, "recording", recording["name"], warning, "see whether another copy is whole")
+                Finding(
+                    Severity.warn,
+                    "recording",
+                    recording["name"],
+                    warning,
+                    "see whether another copy is whole",
+                )
                 for warning in recording.get("warnings", ())
             ]
         return findings
@@ -147,7 +163,11 @@ def _check_counts(segment: Segment, origin: SegmentOrigin, rows: Sequence[FrameR
     strays = sorted(path.name for path in segment.raw.iterdir() if not _is_numbered(path))
     if strays:
         yield Finding(
-            Severity.warn, "stray", segment.name, f"raw/ holds {strays[0]} ({len(strays)} such files)", "move them elsewhere"
+            Severity.warn,
+            "stray",
+            segment.name,
+            f"raw/ holds {strays[0]} ({len(strays)} such files)",
+            "move them elsewhere",
         )
     if len(rows) + len(segment.read_lost()) != origin.planned_frames:
         yield Finding(
@@ -188,7 +208,7 @@ def _check_time(segment: Segment, rows: Sequence[FrameRow]) -> Iterator[Finding]
     if len(rows) < 2:
         return
     steps = np.diff([row.timestamp for row in rows])
-    for number in np.flatnonzero(steps <= 0)[:_NUMBERS_SHOWN]:
+    for number in map(int, np.flatnonzero(steps <= 0)[:_NUMBERS_SHOWN]):
         yield Finding(
             Severity.fail,
             "time",
@@ -198,7 +218,7 @@ def _check_time(segment: Segment, rows: Sequence[FrameRow]) -> Iterator[Finding]
         )
     usual = float(np.median(steps))
     lost = [row.source_frame for row in segment.read_lost()]
-    for number in np.flatnonzero(steps > GAP * usual):
+    for number in map(int, np.flatnonzero(steps > GAP * usual)):
         before, after = rows[number], rows[number + 1]
         if not any(before.source_frame < frame < after.source_frame for frame in lost):
             yield Finding(

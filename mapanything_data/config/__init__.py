@@ -1,7 +1,7 @@
 """Composes configurations; the only package that imports Hydra, and only once an app starts.
 
-    @component("source", "video")            registers a dataclass under its group and name
-    main = app(capture)                      turns `capture(config: CaptureConfig) -> int` into a command
+@component("source", "video")            registers a dataclass under its group and name
+main = app(capture)                      turns `capture(config: CaptureConfig) -> int` into a command
 """
 
 from mapanything_data.config.app import app

@@ -23,8 +23,9 @@ def app(stage: Callable[[ConfigT], int]) -> Callable[[], NoReturn]:
     """Make the command for a stage.
 
     Args:
-        stage: A function `stage(config: SomeDataclass) -> exit code`. Its name is the name of its YAML file in `configs/`,
-            its docstring becomes the help text, the dataclass of its parameter is the schema of the whole configuration.
+        stage: A function `stage(config: SomeDataclass) -> exit code`. Its name is the name of its YAML file in
+            `configs/`, its docstring becomes the help text, the dataclass of its parameter is the schema of the whole
+            configuration.
 
     Returns:
         A `main()` that reads `sys.argv` and leaves with the exit code.

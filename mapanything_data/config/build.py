@@ -10,12 +10,12 @@ from mapanything_data.config.explain import dead_interpolation, unknown_key
 def build(config: Any) -> Any:
     """Build the dataclasses of a composed OmegaConf configuration.
 
-    The `machine` group becomes a plain mapping of the values that are set: a machine may leave open what a run has no use
-    for, and components take its values through `${machine...}`.
+    The `machine` group becomes a plain mapping of the values that are set: a machine may leave open what a run has no
+    use for, and components take its values through `${machine...}`.
 
     Raises:
-        ConfigError: A key that no schema knows was added with `+`, an interpolation leads nowhere, or a component refuses
-            its values.
+        ConfigError: A key that no schema knows was added with `+`, an interpolation leads nowhere, or a component
+            refuses its values.
         OmegaConfBaseException: A value is missing (see `explain`).
     """
     from omegaconf import OmegaConf
@@ -23,8 +23,7 @@ def build(config: Any) -> Any:
     _check_keys(config, "")
     OmegaConf.resolve(config)
     if "machine" in config:
-        machine = OmegaConf.to_container(config.machine)
-        config.machine = {key: value for key, value in machine.items() if value != "???"}
+        config.machine = {key: value for key, value in config.machine.items_ex(resolve=False) if value != "???"}
     return OmegaConf.to_object(config)
 
 
@@ -36,13 +35,13 @@ def _check_keys(node: Any, path: str) -> None:
         return
     schema = OmegaConf.get_type(node)
     known = getattr(schema, "__dataclass_fields__", None)
-    for key in node:
-        full_key = f"{path}{key}"
+    for key, value in node.items_ex(resolve=False):
+        full_key = f"{path}{key}"  # type: ignore[str-bytes-safe]
         if known is not None and key not in known:
             raise unknown_key(full_key, schema)
-        if OmegaConf.is_interpolation(node, key):
+        if isinstance(value, str) and "${" in value:
             try:
                 node[key]
             except InterpolationResolutionError as error:
-                raise dead_interpolation(full_key, str(node._get_node(key)._value()), error) from error
-        _check_keys(node._get_node(key), f"{full_key}.")
+                raise dead_interpolation(full_key, value, error) from error
+        _check_keys(value, f"{full_key}.")

@@ -17,8 +17,8 @@ COMPONENT_PACKAGES = (
     "mapanything_data.sources",
     "mapanything_data.storage",
 )
-"""Every module directly inside these is imported when an app starts, so that its components register. They must be light:
-what is heavy is imported where it is used."""
+"""Every module directly inside these is imported when an app starts, so that its components register. They must be
+light: what is heavy is imported where it is used."""
 
 T = TypeVar("T")
 _registry: dict[tuple[str, str], type] = {}

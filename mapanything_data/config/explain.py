@@ -46,7 +46,7 @@ class UnexpectedError(UserError):
     """An error that nobody foresaw."""
 
 
-def unknown_key(full_key: str, schema: type) -> ConfigError:
+def unknown_key(full_key: str, schema: Any) -> ConfigError:
     """The error for an option that `schema` does not have."""
     parent, _, key = full_key.rpartition(".")
     names = list(field_docs(schema))
@@ -74,7 +74,9 @@ def dead_interpolation(full_key: str, value: str, error: Exception) -> ConfigErr
     if "not found" in str(error):
         found = f"is taken from {' and '.join(sources)}, and there is no such option"
     others = "".join(f", or {source}=..." for source in sources)
-    return ConfigError(full_key, found, remedy=f"give {full_key}=...{others}, or choose a machine profile (machine=NAME)")
+    return ConfigError(
+        full_key, found, remedy=f"give {full_key}=...{others}, or choose a machine profile (machine=NAME)"
+    )
 
 
 def _unknown_choice(error: Any) -> ConfigError:
@@ -96,9 +98,9 @@ def _bad_value(error: Any, context: str) -> ConfigError:
 
     key = str(error.full_key or error.key or "configuration")
     doc = _doc_of(error)
-    if isinstance(error, errors.ConfigAttributeError | errors.ConfigKeyError) and error.object_type is not None:
-        if hasattr(error.object_type, "__dataclass_fields__"):
-            return unknown_key(key, error.object_type)
+    has_schema = hasattr(error.object_type, "__dataclass_fields__")
+    if isinstance(error, errors.ConfigAttributeError | errors.ConfigKeyError) and has_schema:
+        return unknown_key(key, error.object_type)
     if isinstance(error, errors.MissingMandatoryValue):
         return ConfigError(key, "is not set", expected=doc or "a value", remedy=f"add {key}=...")
     if isinstance(error, errors.ValidationError):

@@ -96,7 +96,7 @@ def _first_comment(folders: Sequence[Path], group: str, name: str) -> str:
     return ""
 
 
-def _describe_options(node: Any, schema: type, width: int, prefix: str = "") -> Iterator[str]:
+def _describe_options(node: Any, schema: Any, width: int, prefix: str = "") -> Iterator[str]:
     from omegaconf import DictConfig, OmegaConf
 
     for name, doc in field_docs(schema).items():
@@ -118,7 +118,9 @@ def _show(node: Any) -> str:
     value = node._value()
     if value is None:
         return "null"
-    return str(getattr(value, "value", value)).lower() if isinstance(value, bool) else str(getattr(value, "value", value))
+    return (
+        str(getattr(value, "value", value)).lower() if isinstance(value, bool) else str(getattr(value, "value", value))
+    )
 
 
 def _entry(label: str, text: str, column: int, width: int) -> Iterator[str]:

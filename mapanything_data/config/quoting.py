@@ -1,7 +1,8 @@
 """Lets file names be typed on the command line as they are.
 
-Hydra's override grammar takes only some ASCII characters outside of quotes, so `source.path=/rides/Zürich (1).mp4` would be
-refused. Such values are quoted here; lists, dicts, interpolations, calls such as `range(1,4)` and quoted text stay as typed.
+Hydra's override grammar takes only some ASCII characters outside of quotes, so `source.path=/rides/Zürich (1).mp4`
+would be refused. Such values are quoted here; lists, dicts, interpolations, calls such as `range(1,4)` and quoted text
+stay as they were typed.
 """
 
 from __future__ import annotations

@@ -81,7 +81,9 @@ class ShardJournal:
     def __enter__(self) -> ShardJournal:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         os.close(self._file)
 
     def start(self, inflight: InFlight) -> None:

@@ -40,9 +40,15 @@ class RunOptions:
             raise ConfigError("retries", str(self.retries), expected="0 or more", remedy="retries=0 tries once")
         if self.item_timeout_s is not None and self.item_timeout_s <= 0:
             raise ConfigError(
-                "item_timeout_s", str(self.item_timeout_s), expected="seconds above 0, or null", remedy="item_timeout_s=null"
+                "item_timeout_s",
+                str(self.item_timeout_s),
+                expected="seconds above 0, or null",
+                remedy="item_timeout_s=null",
             )
         if self.max_failures == 0 or self.max_failures < -1:
             raise ConfigError(
-                "max_failures", str(self.max_failures), expected="-1 or a count from 1", remedy="max_failures=-1"
+                "max_failures",
+                str(self.max_failures),
+                expected="-1 or a count from 1",
+                remedy="max_failures=-1",
             )

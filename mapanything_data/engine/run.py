@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 
 from mapanything_data.engine.executor import Executor
@@ -24,7 +23,7 @@ from mapanything_data.engine.work import AnyWork, Item
 from mapanything_data.errors import DataError
 
 
-class StoppedBySignal(BaseException):  # noqa: N818 - like KeyboardInterrupt, this is no error
+class StoppedBySignal(BaseException):
     """Ctrl-C or SIGTERM arrived. Items that ended are journaled, the item in flight was abandoned."""
 
     def __init__(self, signum: int, summary: Summary | None = None) -> None:
@@ -58,7 +57,9 @@ def run(work: AnyWork, executor: Executor, options: RunOptions, record: Mapping[
     except OSError as failure:
         stop_if_disk_refuses(failure, work.output)
         raise DataError(
-            work.output, f"cannot be written ({failure.strerror})", remedy="choose a folder that you may write to"
+            work.output,
+            f"cannot be written ({failure.strerror})",
+            remedy="choose a folder that you may write to",
         ) from failure
     with _signals_raise(), run_lock(work.output / ".mapanything" / work.name):
         plan = _plan(work, options)

@@ -1,4 +1,4 @@
-"""What happens inside a worker: set up once, then item after item, each with its attempts, time-out and journal line."""
+"""What happens inside a worker: set up once, then item after item, each with attempts, time-out and journal line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ REPORT_INTERVAL_S = 0.5
 STUCK_GRACE_S = 5.0
 """How long after its time-out an item may go on before its worker is ended from below."""
 
-_DISK_REFUSES = {errno.ENOSPC: "no space is left", errno.EDQUOT: "the quota is used up", errno.EROFS: "it is read-only"}
+_DISK_REFUSES = {
+    errno.ENOSPC: "no space is left",
+    errno.EDQUOT: "the quota is used up",
+    errno.EROFS: "it is read-only",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class ItemTimeoutError(Exception):
 
 @dataclass(slots=True)
 class ShardTask:
-    """Runs shards in whatever process it is unpickled in. Calling it again with the same shard goes on where it stopped.
+    """Runs shards in whatever process it is unpickled in; called again with a shard, it goes on where it stopped.
 
     Attributes:
         work: The work to do.
@@ -195,8 +199,8 @@ def _reporter(started: InFlight, journal: ShardJournal) -> Callable[[float], Non
 def _time_limit(seconds: float | None, stuck: Path, *, isolated: bool) -> Iterator[None]:
     """Raise `ItemTimeoutError` in the block after `seconds`.
 
-    An alarm reaches Python code only. Where the process is a worker of its own, a second clock, which native code cannot
-    hold up, ends the process a little later and leaves the stack in the file `stuck`.
+    An alarm reaches Python code only. Where the process is a worker of its own, a second clock, which native code
+    cannot hold up, ends the process a little later and leaves the stack in the file `stuck`.
     """
     if seconds is None or threading.current_thread() is not threading.main_thread():
         yield

@@ -83,7 +83,7 @@ def add_stats(entries: Iterable[Entry]) -> dict[str, float]:
     """Sum of the numbers that finished items returned, by name."""
     totals: Counter[str] = Counter()
     for entry in entries:
-        totals.update({name: value for name, value in entry.stats.items()} if entry.outcome == "done" else {})
+        totals.update(entry.stats if entry.outcome == "done" else {})
     return dict(totals)
 
 

@@ -29,8 +29,8 @@ class Work(Protocol[ItemT]):
 
     `done` is asked before anything runs and must read the *outputs*: that is what lets another executor, shard count or
     machine go on where this one stopped. `run` may be killed at any moment and is then called again for the same item,
-    so it must write atomically and may skip what it finds finished. A `Work` is pickled when it goes to other processes;
-    what cannot be pickled (models, open files) is made in `setup`.
+    so it must write atomically and may skip what it finds finished. A `Work` is pickled when it goes to other
+    processes; what cannot be pickled (models, open files) is made in `setup`.
     """
 
     @property

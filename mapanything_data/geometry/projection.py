@@ -90,9 +90,7 @@ def in_image(camera: Camera, pixels: ArrayLike) -> NDArray[np.bool_]:
     with np.rint. NaN is not on it.
     """
     u, v, _ = _split(pixels)
-    inside: NDArray[np.bool_] = (
-        (u >= -0.5) & (u < camera.width - 0.5) & (v >= -0.5) & (v < camera.height - 0.5)
-    )
+    inside: NDArray[np.bool_] = (u >= -0.5) & (u < camera.width - 0.5) & (v >= -0.5) & (v < camera.height - 0.5)
     return inside
 
 

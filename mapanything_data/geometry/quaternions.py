@@ -66,9 +66,7 @@ def slerp(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Floats:
     t = np.asarray(alpha, dtype=np.float64)[..., None]
     b = np.where((a * b).sum(axis=-1, keepdims=True) < 0, -b, b)
     # An arc cosine of the dot product would lose half of the digits where a and b nearly agree.
-    angle = 2 * np.arctan2(
-        np.linalg.norm(a - b, axis=-1, keepdims=True), np.linalg.norm(a + b, axis=-1, keepdims=True)
-    )
+    angle = 2 * np.arctan2(np.linalg.norm(a - b, axis=-1, keepdims=True), np.linalg.norm(a + b, axis=-1, keepdims=True))
     # sin(t angle) / sin(angle) = t sinc(t angle) / sinc(angle), which is t at angle 0 without a special
     # case. After the change of sign the angle is at most 90 degrees, far from the other zero of the sine.
     unit = angle / np.pi

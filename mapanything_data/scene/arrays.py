@@ -64,9 +64,7 @@ def as_timestamps(name: str, value: ArrayLike) -> Floats:
     stalled = np.flatnonzero(np.diff(times) <= 0)
     if len(stalled):
         i = int(stalled[0])
-        raise ValueError(
-            f"{name} must increase strictly, but {name}[{i + 1}] = {times[i + 1]} follows {times[i]}"
-        )
+        raise ValueError(f"{name} must increase strictly, but {name}[{i + 1}] = {times[i + 1]} follows {times[i]}")
     times.flags.writeable = False
     return times
 

@@ -64,9 +64,7 @@ class Camera:
             object.__setattr__(self, name, _finite(name, getattr(self, name)))
         for name in ("fx", "fy"):
             if getattr(self, name) <= 0:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}, expected a positive focal length in pixels"
-                )
+                raise ValueError(f"{name} is {getattr(self, name)}, expected a positive focal length in pixels")
         object.__setattr__(self, "distortion", _distortion(self.distortion))
 
     @classmethod
@@ -86,13 +84,9 @@ class Camera:
         """
         K = as_array("matrix", matrix, (3, 3), np.float64)
         if abs(K[0, 1]) > _SKEW_TOLERANCE or K[1, 0] != 0:
-            raise ValueError(
-                f"matrix has skew {K[0, 1]} and {K[1, 0]}, expected 0: rectify the pictures first"
-            )
+            raise ValueError(f"matrix has skew {K[0, 1]} and {K[1, 0]}, expected 0: rectify the pictures first")
         if not np.array_equal(K[2], [0, 0, 1]):
-            raise ValueError(
-                f"matrix has the last row {K[2].tolist()}, expected [0, 0, 1]; is it transposed?"
-            )
+            raise ValueError(f"matrix has the last row {K[2].tolist()}, expected [0, 0, 1]; is it transposed?")
         return cls(width, height, K[0, 0], K[1, 1], K[0, 2], K[1, 2], _distortion(distortion))
 
     @classmethod

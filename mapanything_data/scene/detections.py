@@ -50,9 +50,7 @@ class Detections:
         nameless = np.flatnonzero((class_ids < 0) | (class_ids >= len(self.class_names)))
         if len(nameless):
             i = int(nameless[0])
-            raise ValueError(
-                f"class_ids[{i}] is {class_ids[i]}, but there are {len(self.class_names)} class_names"
-            )
+            raise ValueError(f"class_ids[{i}] is {class_ids[i]}, but there are {len(self.class_names)} class_names")
         object.__setattr__(self, "boxes", boxes)
         object.__setattr__(self, "scores", scores)
         object.__setattr__(self, "class_ids", class_ids)

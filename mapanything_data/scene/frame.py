@@ -69,9 +69,7 @@ class View:
 
 
 def _require_image(image: object, camera: Camera | None) -> None:
-    require_array(
-        "image", image, ("H", "W", 3) if camera is None else (camera.height, camera.width, 3), np.uint8
-    )
+    require_array("image", image, ("H", "W", 3) if camera is None else (camera.height, camera.width, 3), np.uint8)
 
 
 def _require_timestamp(timestamp: float) -> None:

@@ -54,8 +54,8 @@ class CaptureConfig(RunOptions):
 def capture(config: CaptureConfig) -> int:
     """Capture: turn recordings into numbered frames in segments.
 
-    Every frame keeps its time stamp, its number in the recording and its intrinsics. A capture that was interrupted goes on
-    where it stopped when the same command is given again.
+    Every frame keeps its time stamp, its number in the recording and its intrinsics. A capture that was interrupted
+    goes on where it stopped when the same command is given again.
 
     Examples:
         python -m mapanything_data.capture source=video source.path=drive.mp4 dataset.root=data/drive
@@ -126,7 +126,10 @@ class CaptureWork:
                 format_version=FORMAT_VERSION,
                 settings=settings,
                 fingerprint=fingerprint(settings),
-                provenance={"recordings": [_describe(clip) for clip in clips], "software": software_versions()},
+                provenance={
+                    "recordings": [_describe(clip) for clip in clips],
+                    "software": software_versions(),
+                },
             ),
         )
         return items
@@ -153,9 +156,13 @@ class CaptureWork:
         segment.write_origin(_origin(item.clip, item))
         lost = segment.read_lost()
         with PictureWriter(self.threads) as writer:
-            for index, frame in self.source.frames(item.clip, item.start, item.stop, skip=_settled(item, segment, lost)):
+            for index, frame in self.source.frames(
+                item.clip, item.start, item.stop, skip=_settled(item, segment, lost)
+            ):
                 if isinstance(frame, LostFrame):
-                    lost.append(LostRow(timestamp=frame.timestamp, source_frame=frame.source_frame, reason=frame.reason))
+                    lost.append(
+                        LostRow(timestamp=frame.timestamp, source_frame=frame.source_frame, reason=frame.reason)
+                    )
                     segment.write_lost(lost)
                 else:
                     lost_before = sum(row.source_frame < frame.source_frame for row in lost)
@@ -184,7 +191,11 @@ class CaptureWork:
 
     def _settings(self) -> dict[str, Any]:
         source = {f"source.{key}": value for key, value in plain(self.source).items() if key != "path"}
-        return {"source": component_name(self.source), **source, "dataset.segment_frames": self.segment_frames}
+        return {
+            "source": component_name(self.source),
+            **source,
+            "dataset.segment_frames": self.segment_frames,
+        }
 
 
 def _kept(item: CaptureItem, lost: Sequence[LostRow]) -> NDArray[np.int64]:

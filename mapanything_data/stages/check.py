@@ -40,8 +40,8 @@ class CheckConfig(RunOptions):
 def check(config: CheckConfig) -> int:
     """Check: find what is wrong with a data set before anybody trains on it.
 
-    Prints OK, WARN or FAIL with every finding and its remedy, writes them to check.json, and leaves with exit code 0 (OK),
-    3 (WARN) or 4 (FAIL). Only what has changed since the last check is read again.
+    Prints OK, WARN or FAIL with every finding and its remedy, writes them to check.json, and leaves with exit code
+    0 (OK), 3 (WARN) or 4 (FAIL). Only what has changed since the last check is read again.
 
     Examples:
         python -m mapanything_data.check dataset=segments dataset.root=data/drive
@@ -49,7 +49,10 @@ def check(config: CheckConfig) -> int:
     """
     name = component_name(config.dataset)
     work = CheckWork(
-        dataset=name, root=folder_of(config.dataset), output=Path(config.output).expanduser().absolute(), again=config.again
+        dataset=name,
+        root=folder_of(config.dataset),
+        output=Path(config.output).expanduser().absolute(),
+        again=config.again,
     )
     summary = execute(work, config.executor, config)
     findings = work.findings()
@@ -128,7 +131,11 @@ class CheckWork:
             else:
                 findings.append(
                     Finding(
-                        Severity.fail, "unchecked", item.key, "could not be checked", "see the failures above; retry=failed"
+                        Severity.fail,
+                        "unchecked",
+                        item.key,
+                        "could not be checked",
+                        "see the failures above; retry=failed",
                     )
                 )
         return findings

@@ -33,5 +33,7 @@ def read_npy(path: Path) -> NDArray[Any]:
     except FileNotFoundError:
         raise DataError(path, "the file is missing", remedy="run the stage that writes it") from None
     except (ValueError, EOFError) as error:
-        raise DataError(path, f"is no readable .npy array ({error})", remedy="restore or write the file again") from error
+        raise DataError(
+            path, f"is no readable .npy array ({error})", remedy="restore or write the file again"
+        ) from error
     return array

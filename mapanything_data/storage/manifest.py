@@ -64,16 +64,23 @@ def read_manifest(root: Path, format_name: str, version: int) -> Manifest:
     try:
         manifest = Manifest(**read_json(path))
     except TypeError as error:
-        raise DataError(path, f"is no manifest ({error})", remedy="restore the file, or make the data set again") from error
+        raise DataError(
+            path, f"is no manifest ({error})", remedy="restore the file, or make the data set again"
+        ) from error
     if manifest.format != format_name:
-        raise DataError(path, f"is of format {manifest.format}", expected=format_name, remedy=f"use dataset={manifest.format}")
+        raise DataError(
+            path,
+            f"is of format {manifest.format}",
+            expected=format_name,
+            remedy=f"use dataset={manifest.format}",
+        )
     if manifest.format_version != version:
         made_by = manifest.provenance.get("software", {}).get("mapanything-data", "unknown")
         raise DataError(
             path,
             f"{format_name} format version {manifest.format_version!r}, written by mapanything-data {made_by}",
             expected=f"version {version}",
-            remedy=f"read it with mapanything-data {made_by}, or capture it again into another folder with this version",
+            remedy=f"read it with mapanything-data {made_by}, or capture it again into another folder",
         )
     return manifest
 

@@ -20,9 +20,9 @@ _WRITERS = 2
 class PictureWriter:
     """Writes PNG files in the background; memory is bounded by a few pictures.
 
-    `put` blocks while `threads + 2` pictures are under way. An error of the background is raised by the next `put` or at
-    the end of the `with` block; after an error, or when the block raises, waiting pictures are dropped and no file is left
-    half-written.
+    `put` blocks while `threads + 2` pictures are under way. An error of the background is raised by the next `put` or
+    at the end of the `with` block; after an error, or when the block raises, waiting pictures are dropped and no file
+    is left half-written.
     """
 
     def __init__(self, threads: int) -> None:
@@ -38,7 +38,9 @@ class PictureWriter:
     def __enter__(self) -> PictureWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._dropping = error is not None
         self._encoders.shutdown(wait=True, cancel_futures=self._dropping)
         self._writers.shutdown(wait=True, cancel_futures=self._dropping)

@@ -39,8 +39,7 @@ def encode_png(image: NDArray[Any]) -> bytes:
     is_grey = image.dtype in (np.uint8, np.uint16) and image.ndim == 2
     if not (is_rgb or is_grey) or image.size == 0:
         raise ValueError(
-            "a PNG holds [H, W, 3] uint8 RGB or [H, W] uint8 or uint16, "
-            f"not {list(image.shape)} {image.dtype}"
+            f"a PNG holds [H, W, 3] uint8 RGB or [H, W] uint8 or uint16, not {list(image.shape)} {image.dtype}"
         )
     try:
         from isal import isal_zlib

@@ -3,7 +3,7 @@
     {root}/manifest.json                    format, version, settings, recordings
     {root}/segment_00/segment.json          where the frames come from; written before the first frame
                      /raw/000000.png        RGB, 8 bits, numbered from 0 without gaps
-                     /lost.jsonl            frames of the recording that could not be decoded; absent when there are none
+                     /lost.jsonl            frames of the recording that could not be decoded, if there are any
                      /frames.jsonl          one row for each frame; written last: a segment with it is complete
 
 Other stages add folders beside `raw/` (`features/`, `depth_npy/`, `labels/`) whose files carry the frame's number.
@@ -150,7 +150,8 @@ class Segment:
         Raises:
             DataError: It is missing or damaged.
         """
-        return _typed(SegmentOrigin, read_json(self.origin_file), self.origin_file)
+        origin: SegmentOrigin = _typed(SegmentOrigin, read_json(self.origin_file), self.origin_file)
+        return origin
 
     def read_frames(self) -> list[FrameRow]:
         """Read `frames.jsonl`.
@@ -219,4 +220,6 @@ def _typed(cls: type[Any], values: Any, path: Path) -> Any:
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:
-        raise DataError(path, f"has wrong fields ({error})", remedy="restore the file, or capture the segment again") from error
+        raise DataError(
+            path, f"has wrong fields ({error})", remedy="restore the file, or capture the segment again"
+        ) from error

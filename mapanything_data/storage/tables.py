@@ -80,7 +80,9 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     for number, row in enumerate(rows, start=2):
         if "" in row or None in row.values():
             raise DataError(
-                f"{path}:{number}", "has not as many values as the header has columns", remedy="restore the file"
+                f"{path}:{number}",
+                "has not as many values as the header has columns",
+                remedy="restore the file",
             )
     return rows
 
@@ -89,7 +91,14 @@ def _parse_row(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise DataError(f"{path}:{number}", f"is no JSON ({error})", remedy="restore the file, or run its stage again") from error
+        raise DataError(
+            f"{path}:{number}", f"is no JSON ({error})", remedy="restore the file, or run its stage again"
+        ) from error
     if not isinstance(row, dict):
-        raise DataError(f"{path}:{number}", "is no JSON object", expected='such as {"frame": 0}', remedy="restore the file")
+        raise DataError(
+            f"{path}:{number}",
+            "is no JSON object",
+            expected='such as {"frame": 0}',
+            remedy="restore the file",
+        )
     return row

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 APPS = ("capture", "check", "report")
+HEAVY = {"torch", "cv2", "av", "transformers", "ultralytics", "open3d", "rerun", "mujoco", "pyzed", "ray", "submitit"}
 
 
 def command(app: str, *arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -49,8 +50,7 @@ def test_help_and_config_import_nothing_heavy(app, arguments):
         f"    runpy.run_module('mapanything_data.{app}', run_name='__main__')\n"
         "except SystemExit as end:\n"
         "    assert not end.code, end.code\n"
-        "heavy = {'torch', 'cv2', 'av', 'transformers', 'ultralytics', 'open3d', 'rerun', 'mujoco', 'pyzed', 'ray', 'submitit'}\n"
-        "sys.exit(' '.join(sorted(heavy & set(sys.modules))))\n"
+        f"sys.exit(' '.join(sorted({HEAVY} & set(sys.modules))))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
 
@@ -67,7 +67,10 @@ def test_help_and_config_import_nothing_heavy(app, arguments):
         (["limit=many"], "limit: Value 'many' of type 'str' could not be converted to Integer"),
         (["retry=fialed"], "retry: Invalid value 'fialed', expected one of [none, failed]"),
         ([], "dataset.root: is taken from machine.output_root, which is not set"),
-        (["machine=cluster"], "machine.output_root: is taken from the environment variable SCRATCH, which is not set"),
+        (
+            ["machine=cluster"],
+            "machine.output_root: is taken from the environment variable SCRATCH, which is not set",
+        ),
         (["dataset.root=x", "limit=-7"], "limit: -7"),
         (["dataset.root=[1"], "cannot be read as an override"),
     ],

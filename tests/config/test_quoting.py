@@ -17,7 +17,15 @@ def value_of(argument: str) -> object:
 
 
 @pytest.mark.parametrize(
-    "name", ["/rides/Zürich.mp4", "/rides/clip (1).mp4", "/rides/日本 東京.mkv", "/rides/it's.mp4", '/rides/6".mp4', "/r/a&b#c;d!.mp4"]
+    "name",
+    [
+        "/rides/Zürich.mp4",
+        "/rides/clip (1).mp4",
+        "/rides/日本 東京.mkv",
+        "/rides/it's.mp4",
+        '/rides/6".mp4',
+        "/r/a&b#c;d!.mp4",
+    ],
 )
 def test_a_file_name_with_special_characters_needs_no_quotes(name):
     assert value_of(f"source.path={name}") == name

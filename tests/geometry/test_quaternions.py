@@ -84,9 +84,7 @@ def test_rotate_agrees_with_the_matrix(seed):
 
 
 def test_rotate_by_a_quarter_turn_about_z_takes_x_to_y():
-    np.testing.assert_allclose(
-        rotate(about_z(math.pi / 2), np.eye(3)), [[0, 1, 0], [-1, 0, 0], [0, 0, 1]], atol=1e-15
-    )
+    np.testing.assert_allclose(rotate(about_z(math.pi / 2), np.eye(3)), [[0, 1, 0], [-1, 0, 0], [0, 0, 1]], atol=1e-15)
 
 
 def test_leading_axes_broadcast():
@@ -112,9 +110,7 @@ def test_every_component_can_be_the_largest_when_converting_a_matrix():
 
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 0.5, 1.0, 2.0, -1.0])
 def test_slerp_turns_at_constant_speed_and_goes_on_beyond_the_ends(alpha):
-    np.testing.assert_allclose(
-        slerp(about_z(0.2), about_z(1.0), alpha), about_z(0.2 + 0.8 * alpha), atol=1e-15
-    )
+    np.testing.assert_allclose(slerp(about_z(0.2), about_z(1.0), alpha), about_z(0.2 + 0.8 * alpha), atol=1e-15)
 
 
 def test_slerp_takes_the_short_way_round():

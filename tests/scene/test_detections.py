@@ -21,9 +21,7 @@ def detections(**changes):
 
 
 def test_arrays_have_the_documented_dtypes():
-    found = detections(
-        boxes=BOXES.astype(np.float64), class_ids=np.array([1, 0, 1], np.int32), track_ids=[3, 1, 2]
-    )
+    found = detections(boxes=BOXES.astype(np.float64), class_ids=np.array([1, 0, 1], np.int32), track_ids=[3, 1, 2])
     dtypes = [found.boxes.dtype, found.scores.dtype, found.class_ids.dtype, found.track_ids.dtype]
     assert dtypes == [np.float32, np.float32, np.int64, np.int64]
 

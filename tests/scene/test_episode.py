@@ -51,9 +51,7 @@ def test_a_camera_may_have_fewer_pictures_than_there_are_steps_and_repeat_one():
 
 
 def test_gripper_and_idle_flags_are_kept():
-    full = episode(
-        T_world_flange=stack(), gripper_position=[0, 0.5, 1, 1], movement_enabled=[True, True, False, True]
-    )
+    full = episode(T_world_flange=stack(), gripper_position=[0, 0.5, 1, 1], movement_enabled=[True, True, False, True])
     assert full.T_world_flange.shape == (T, 4, 4)
     assert full.gripper_position.dtype == np.float64
     assert full.movement_enabled.dtype == np.bool_

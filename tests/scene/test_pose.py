@@ -83,9 +83,7 @@ def test_a_pose_times_its_inverse_is_the_identity(pose):
 
 @given(poses(), poses(), translations)
 def test_composition_moves_points_as_one_pose_after_the_other(T_a_b, T_b_c, point):
-    np.testing.assert_allclose(
-        (T_a_b @ T_b_c) @ np.array(point), T_a_b @ (T_b_c @ np.array(point)), atol=1e-9
-    )
+    np.testing.assert_allclose((T_a_b @ T_b_c) @ np.array(point), T_a_b @ (T_b_c @ np.array(point)), atol=1e-9)
 
 
 def test_points_are_turned_and_then_moved():
@@ -145,9 +143,7 @@ def test_both_sides_converted_is_a_pose_again():
     P = with_rotation([[0, 1, 0], [0, 0, -1], [1, 0, 0]])
     T_ue = with_rotation([[0, -1, 0], [1, 0, 0], [0, 0, 1]])  # x to y, y to -x
     # In OpenCV axes: z to x and x to -z, written as columns.
-    np.testing.assert_array_equal(
-        Pose(P @ T_ue @ np.linalg.inv(P)).rotation, [[0, 0, 1], [0, 1, 0], [-1, 0, 0]]
-    )
+    np.testing.assert_array_equal(Pose(P @ T_ue @ np.linalg.inv(P)).rotation, [[0, 0, 1], [0, 1, 0], [-1, 0, 0]])
 
 
 @pytest.mark.parametrize(
@@ -177,9 +173,7 @@ def test_a_quaternion_that_names_no_rotation_is_refused(xyzw):
 
 @pytest.mark.parametrize("length", [1e-200, 1e200])
 def test_a_quaternion_of_any_length_is_a_rotation(length):
-    np.testing.assert_array_equal(
-        Pose.from_quaternion([0, 0, length, 0]).rotation, np.diag([-1.0, -1.0, 1.0])
-    )
+    np.testing.assert_array_equal(Pose.from_quaternion([0, 0, length, 0]).rotation, np.diag([-1.0, -1.0, 1.0]))
 
 
 @pytest.mark.parametrize("shape", [(4,), (3, 4), (0,), ()])

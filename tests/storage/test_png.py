@@ -157,8 +157,6 @@ def test_the_file_says_its_size_depth_and_colour_as_the_specification_lays_out()
 def test_a_smooth_frame_with_sensor_noise_is_no_larger_than_opencv_writes_it():
     y, x = np.mgrid[:480, :640]
     scene = np.stack([128 + 60 * np.sin(x / 60) * np.cos(y / 45 + k) for k in range(3)], axis=-1)
-    luma_noise = np.random.default_rng(0).normal(
-        0, 1.5, (480, 640, 1)
-    )  # a camera delivers chroma at half size
+    luma_noise = np.random.default_rng(0).normal(0, 1.5, (480, 640, 1))  # a camera delivers chroma at half size
     frame = np.clip(scene + luma_noise, 0, 255).astype(np.uint8)
     assert len(encode_png(frame)) <= len(written_by_opencv(frame))

@@ -10,9 +10,22 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from mapanything_data.errors import DataError
 from mapanything_data.storage.arrays import read_npy, write_npy
-from mapanything_data.storage.tables import read_csv, read_json, read_jsonl, write_csv, write_json, write_jsonl
+from mapanything_data.storage.tables import (
+    read_csv,
+    read_json,
+    read_jsonl,
+    write_csv,
+    write_json,
+    write_jsonl,
+)
 
-VALUES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
 
 
 @given(st.lists(st.dictionaries(st.text(), VALUES)))
@@ -31,7 +44,12 @@ def test_csv_round_trips_commas_quotes_and_line_breaks(tmp_path_factory, rows):
     assert read_csv(path) == rows
 
 
-@given(arrays(st.sampled_from([np.float32, np.float16, np.uint16, np.int64, np.bool_]), array_shapes(min_dims=0, min_side=0)))
+@given(
+    arrays(
+        st.sampled_from([np.float32, np.float16, np.uint16, np.int64, np.bool_]),
+        array_shapes(min_dims=0, min_side=0),
+    )
+)
 def test_arrays_round_trip_bit_for_bit(tmp_path_factory, array):
     path = tmp_path_factory.mktemp("array") / "array.npy"
     write_npy(path, array)

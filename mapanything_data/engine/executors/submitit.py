@@ -1,5 +1,8 @@
 """stub"""
+
 from dataclasses import dataclass
+
+
 @dataclass
 class SubmititExecutor:
     cluster: str = "local"

@@ -1,0 +1,65 @@
+# make demo   capture, check and report on a clip that is drawn on the spot
+# make test   everything that needs no cluster; make test-cluster adds Slurm and Ray
+# make lint   style, types, import contract
+# make docs   the documentation as a site; make bench   the benchmarks
+# Each target sets up what it needs first: Debian packages, a virtual environment, Python packages.
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+EXTRAS := media,slurm,docs,dev
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-cluster test-hydra-next lint docs bench clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt scripts/system_packages.sh
+	scripts/system_packages.sh libgl1 libglib2.0-0
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	touch $@
+
+$(VENV)/.browser: scripts/system_packages.sh
+	scripts/system_packages.sh chromium
+	touch $@
+
+$(VENV)/.cluster: $(VENV)/.installed
+	scripts/system_packages.sh slurmctld slurmd slurm-client munge
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray]"
+	touch $@
+
+demo: $(VENV)/.installed
+	PATH="$(abspath $(BIN)):$$PATH" scripts/demo.sh
+
+test: $(VENV)/.installed $(VENV)/.browser
+	$(BIN)/python -m pytest -m "not slurm and not ray"
+
+test-cluster: $(VENV)/.cluster
+	eval "$$(scripts/local_slurm.sh start)" && $(BIN)/python -m pytest -m "slurm or ray"; \
+	result=$$?; scripts/local_slurm.sh stop; exit $$result
+
+# Configuration on the next Hydra, in an environment of its own; not part of CI.
+test-hydra-next:
+	test -x .venv-hydra-next/bin/python || $(PYTHON) -m venv .venv-hydra-next
+	.venv-hydra-next/bin/python -m pip install --quiet --pre "hydra-core>=1.4.0rc1,<1.5" "omegaconf>=2.4.1rc1"
+	.venv-hydra-next/bin/python -m pip install --quiet --editable ".[media,dev]"
+	.venv-hydra-next/bin/python -m pytest tests/config tests/stages
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed
+	$(BIN)/mkdocs build --strict
+
+bench: $(VENV)/.installed
+	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit 1; done
+
+clean:
+	rm -rf $(VENV) .venv-hydra-next build dist site outputs
