@@ -80,7 +80,9 @@ def _run(stage: Callable[[Any], int]) -> int:
         try:
             code = stage(build(config))
         except Exception as error:  # noqa: BLE001 - whatever it is, the user gets a message and not a traceback
-            _tell(explain(error, stage.__name__))
+            explained = explain(error, stage.__name__)
+            explained.__cause__ = None if explained is error else error
+            _tell(explained)
             code = EXIT_REFUSED
         exit_codes.append(code)
         if code and HydraConfig.get().mode is RunMode.MULTIRUN:

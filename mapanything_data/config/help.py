@@ -6,14 +6,15 @@ import inspect
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from mapanything_data.config.component import field_docs, import_components, summary_line
 from mapanything_data.config.locate import CONFIG_DIR
 
-_INTERNAL_GROUPS = {"schema", "hydra", "local"}
+_INTERNAL_GROUPS = {"hydra", "local"}
 
 
 def print_help(stage: Callable[..., int], schema: type, arguments: Sequence[str]) -> None:
@@ -23,7 +24,6 @@ def print_help(stage: Callable[..., int], schema: type, arguments: Sequence[str]
         ConfigError: The arguments do not compose.
     """
     from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
 
     from mapanything_data.config.app import hydra_version_base, register_schemas
     from mapanything_data.config.explain import explain
@@ -36,8 +36,6 @@ def print_help(stage: Callable[..., int], schema: type, arguments: Sequence[str]
     try:
         with initialize_config_dir(config_dir=str(CONFIG_DIR), job_name=stage.__name__, **hydra_version_base()):
             composed = compose(config_name=stage.__name__, overrides=overrides, return_hydra_config=True)
-            loader = GlobalHydra.instance().config_loader()
-            groups = {g: loader.get_group_options(g) for g in loader.list_groups("") if g not in _INTERNAL_GROUPS}
             chosen = dict(composed.hydra.runtime.choices)
     except Exception as error:
         raise explain(error, stage.__name__) from error
@@ -48,7 +46,7 @@ def print_help(stage: Callable[..., int], schema: type, arguments: Sequence[str]
         f"usage: python -m mapanything_data.{stage.__name__} [GROUP=CHOICE ...] [OPTION=VALUE ...]",
         "",
         "Groups and their choices (* is chosen now):",
-        *_describe_groups({g: names for g, names in groups.items() if g in chosen}, chosen, own_folder, width),
+        *_describe_groups(chosen, own_folder, width),
         "",
         "Options with these choices (name, value, meaning):",
         *_describe_options(composed, schema, width),
@@ -71,29 +69,22 @@ def _config_dir_argument(arguments: Sequence[str]) -> str | None:
     return None
 
 
-def _describe_groups(
-    groups: dict[str, list[str]], chosen: dict[str, str], own_folder: str | None, width: int
-) -> Iterator[str]:
-    components = import_components()
+def _describe_groups(chosen: Mapping[str, str], own_folder: str | None, width: int) -> Iterator[str]:
     folders = [CONFIG_DIR, *([Path(own_folder)] if own_folder else [])]
-    for group, names in sorted(groups.items()):
-        for name in names:
-            marked = f"{group}={name}{' *' if chosen.get(group) == name else ''}"
-            text = _first_comment(folders, group, name)
+    files = {(file.parent.name, file.stem): file for folder in folders for file in folder.glob("*/*.yaml")}
+    components = import_components()
+    for (group, name), file in sorted(files.items()):
+        if group in chosen and group not in _INTERNAL_GROUPS:
+            text = _leading_comment(file)
             if not text and (group, name) in components:
                 text = summary_line(components[group, name])
-            yield from _entry(marked, text, 26, width)
+            yield from _entry(f"{group}={name}{' *' if chosen[group] == name else ''}", text, 26, width)
 
 
-def _first_comment(folders: Sequence[Path], group: str, name: str) -> str:
-    """What a YAML file says of itself in its leading comment, for choices that are values and not classes."""
-    for folder in folders:
-        file = folder / group / f"{name}.yaml"
-        if file.is_file():
-            lines = file.read_text(encoding="utf-8").splitlines()
-            comments = [line[1:].strip() for line in lines if line.startswith("#") and "@package" not in line]
-            return " ".join(comments)
-    return ""
+def _leading_comment(file: Path) -> str:
+    """What a YAML file says of itself, for choices that are values and not classes."""
+    lines = takewhile(lambda line: line.startswith("#"), file.read_text(encoding="utf-8").splitlines())
+    return " ".join(line[1:].strip() for line in lines if "@package" not in line)
 
 
 def _describe_options(node: Any, schema: Any, width: int, prefix: str = "") -> Iterator[str]:

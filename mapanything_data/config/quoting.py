@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-_OVERRIDE = re.compile(r"(?P<key>[+~]{0,2}[\w./@\-]+=)(?P<value>.+)", re.DOTALL)
+_OVERRIDE = re.compile(r"(?P<key>[+~]{0,2}[A-Za-z_][\w./@\-]*=)(?P<value>.+)", re.DOTALL)
 _STRUCTURED = re.compile(r"""\s*(['"\[{]|[A-Za-z_]\w*\()""")
 _TAKEN_UNQUOTED = re.compile(r"[A-Za-z0-9_/\-\\+.$%*@?|:= ]*")
 

@@ -54,6 +54,7 @@ def check(config: CheckConfig) -> int:
         output=Path(config.output).expanduser().absolute(),
         again=config.again,
     )
+    work.items()  # where there is no such data set, nothing is written either
     summary = execute(work, config.executor, config)
     findings = work.findings()
     verdict = worst(findings)

@@ -45,11 +45,13 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
         DataError: The file is missing, or a line (named by its number) is no JSON object.
     """
     try:
-        lines = path.read_bytes().decode("utf-8").splitlines()
+        lines = path.read_bytes().decode("utf-8").split("\n")
     except FileNotFoundError:
         raise DataError(path, "the file is missing", remedy="run the stage that writes it") from None
     except UnicodeDecodeError as error:
         raise DataError(path, f"is no UTF-8 text ({error})", remedy="restore the file") from error
+    if lines[-1] == "":  # what follows the last line break is no line
+        lines.pop()
     return [_parse_row(path, number, line) for number, line in enumerate(lines, start=1)]
 
 

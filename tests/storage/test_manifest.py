@@ -74,6 +74,6 @@ def test_a_damaged_manifest_is_named(tmp_path, text):
 
 
 def test_other_settings_are_refused_one_by_one(tmp_path, manifest):
-    with pytest.raises(DataError, match=r"source\.stride was 2 and is now 3$") as refusal:
+    with pytest.raises(DataError, match=r"source\.stride was 2 and is now 3\n") as refusal:
         refuse_other_settings(tmp_path, manifest, {**SETTINGS, "source.stride": 3})
     assert "source was" not in str(refusal.value)
