@@ -66,7 +66,9 @@ def main() -> None:
         folder = Path(name)
         baseline, ours = plain_loop(folder, EMPTY_ITEMS), engine(folder, EMPTY_ITEMS)
         print(f"engine: {EMPTY_ITEMS} empty items, inline")
-        print(f"  {1e3 * ours / EMPTY_ITEMS:.3f} ms an item (limit 1 ms), {ours / baseline:.1f} x a plain loop with a log")
+        print(
+            f"  {1e3 * ours / EMPTY_ITEMS:.3f} ms an item (limit 1 ms), {ours / baseline:.1f} x a plain loop with a log"
+        )
         for number in range(FINISHED_ITEMS):
             (folder / f"item_{number:06d}").touch()
         baseline, ours = plain_loop(folder, FINISHED_ITEMS), engine(folder, FINISHED_ITEMS)

@@ -22,11 +22,14 @@ class RunFolder:
 
     @classmethod
     def create(cls, output: Path, work_name: str) -> RunFolder:
-        """Make the folder of a new run; its name sorts by time."""
+        """Make the folder of a new run, which is the current one from then on; its name sorts by time."""
         stage = output / RECORDS / work_name
         name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.{time.time_ns() % 10**9:09d}-{os.getpid()}"
         folder = cls(stage, stage / "runs" / name)
         folder.journal.mkdir(parents=True)
+        announcement = stage / f".current-{name}"
+        announcement.write_text(name, encoding="utf-8")
+        announcement.replace(stage / "current")
         return folder
 
     @property
@@ -44,8 +47,8 @@ class RunFolder:
         (self.path / "stop").touch()
 
     def stop_requested(self) -> bool:
-        """Whether workers were asked to stop."""
-        return (self.path / "stop").exists()
+        """Whether workers were asked to stop, or belong to a run that died and was followed by another."""
+        return (self.path / "stop").exists() or (self.stage / "current").read_text(encoding="utf-8") != self.path.name
 
     def stuck(self, journal: ShardJournal) -> Path:
         """Where the stack of a worker that had to be ended is kept."""

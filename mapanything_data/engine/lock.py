@@ -44,7 +44,6 @@ def run_lock(stage: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}))
         file.flush()
-        _wait_for_orphans(stage)
         yield
 
 
@@ -56,7 +55,12 @@ def worker_lock(stage: Path) -> Iterator[None]:
         yield
 
 
-def _wait_for_orphans(stage: Path) -> None:
+def wait_for_orphans(stage: Path) -> None:
+    """Wait until workers of a run that was killed have noticed and stopped.
+
+    Raises:
+        OutputBusyError: They go on working.
+    """
     with (stage / "workers.lock").open("a", encoding="utf-8") as file:
         deadline = time.monotonic() + ORPHAN_WAIT_S
         told = False

@@ -14,7 +14,7 @@ from types import FrameType
 from mapanything_data.engine.executor import Executor
 from mapanything_data.engine.folder import RunFolder, journals_of_all_runs
 from mapanything_data.engine.journal import read_entries
-from mapanything_data.engine.lock import run_lock
+from mapanything_data.engine.lock import run_lock, wait_for_orphans
 from mapanything_data.engine.options import Retry, RunOptions
 from mapanything_data.engine.progress import Progress
 from mapanything_data.engine.shard import ShardTask, partition, stop_if_disk_refuses
@@ -62,9 +62,10 @@ def run(work: AnyWork, executor: Executor, options: RunOptions, record: Mapping[
             remedy="choose a folder that you may write to",
         ) from failure
     with _signals_raise(), run_lock(work.output / ".mapanything" / work.name):
-        plan = _plan(work, options)
         folder = RunFolder.create(work.output, work.name)
+        wait_for_orphans(folder.stage)
         folder.save(record or {})
+        plan = _plan(work, options)
         try:
             _execute(work, executor, options, plan.selected, folder)
         except StoppedBySignal as stop:

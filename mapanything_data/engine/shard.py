@@ -72,7 +72,6 @@ class ShardTask:
     folder: RunFolder
     isolated: bool = False
     _ready: bool = field(default=False, init=False)
-    _journal: ShardJournal | None = field(default=None, init=False)
 
     def __call__(self, shard: Shard) -> None:
         """Run the items of `shard` that have not ended in this run.
@@ -82,16 +81,10 @@ class ShardTask:
         """
         try:
             with worker_lock(self.folder.stage), ShardJournal(self.folder.journal, shard.index) as journal:
-                self._journal = journal
                 self._run_items(shard.items, journal)
         except OSError as failure:  # the journal itself could not be written
             stop_if_disk_refuses(failure, self.work.output)
             raise
-
-    def abandon(self) -> None:
-        """Give the item in flight its attempt back: its worker is being moved, not the item at fault."""
-        if self._journal is not None:
-            self._journal.release()
 
     def _run_items(self, items: Sequence[Item], journal: ShardJournal) -> None:
         for item in items:

@@ -89,7 +89,8 @@ def test_a_picture_of_another_size_or_kind_is_found(root, segment, image):
 def test_intrinsics_for_another_size_are_found(root, segment):
     camera = Camera(2 * WIDTH, HEIGHT, 30, 30, 16, 12)
     segment.write_frames(
-        FrameRow(frame=n, timestamp=n * PERIOD, source_frame=n, camera=camera if n == 1 else None) for n in range(FRAMES)
+        FrameRow(frame=n, timestamp=n * PERIOD, source_frame=n, camera=camera if n == 1 else None)
+        for n in range(FRAMES)
     )
 
     assert findings(root) == [(Severity.fail, "intrinsics", "segment_00/raw/000001.png")]
@@ -178,7 +179,7 @@ def test_a_damaged_table_is_found(root, segment):
 
 
 def test_a_missing_segment_is_found(root):
-    first, second, _ = write_dataset(root, segments=3)
+    _, second, _ = write_dataset(root, segments=3)
     shutil.rmtree(second.folder)
 
     assert findings(root) == [(Severity.fail, "missing", "segment_01")]
@@ -186,7 +187,10 @@ def test_a_missing_segment_is_found(root):
 
 def test_a_recording_that_could_not_be_read_is_found(root, segment):
     manifest = read_json(root / MANIFEST)
-    manifest["provenance"]["recordings"] = [{"name": "b.mp4", "problem": "is empty"}, {"name": "c.mp4", "warnings": ["cut"]}]
+    manifest["provenance"]["recordings"] = [
+        {"name": "b.mp4", "problem": "is empty"},
+        {"name": "c.mp4", "warnings": ["cut"]},
+    ]
     write_json(root / MANIFEST, manifest)
 
     assert findings(root) == [(Severity.fail, "recording", "b.mp4"), (Severity.warn, "recording", "c.mp4")]

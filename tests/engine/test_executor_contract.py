@@ -12,16 +12,16 @@ from mapanything_data.engine import Retry, RunOptions, run
 from mapanything_data.engine.executors.inline import InlineExecutor
 from mapanything_data.engine.executors.processes import ProcessesExecutor
 from mapanything_data.engine.executors.ray import RayExecutor
-from mapanything_data.engine.executors.submitit import SubmititExecutor
+from mapanything_data.engine.executors.submitit import Cluster, SubmititExecutor
 from mapanything_data.errors import UserError
 
 ISOLATED = {
     "processes": lambda: ProcessesExecutor(workers=2),
-    "submitit-local": lambda: SubmititExecutor(cluster="local", jobs=2),
-    "submitit-slurm": lambda: SubmititExecutor(cluster="slurm", jobs=2),
+    "submitit-local": lambda: SubmititExecutor(cluster=Cluster.local, jobs=2),
+    "submitit-slurm": lambda: SubmititExecutor(cluster=Cluster.slurm, jobs=2, cores=1, poll_s=0.5),
     "ray": lambda: RayExecutor(workers=2),
 }
-IN_THIS_PROCESS = {"inline": InlineExecutor, "submitit-debug": lambda: SubmititExecutor(cluster="debug")}
+IN_THIS_PROCESS = {"inline": InlineExecutor, "submitit-debug": lambda: SubmititExecutor(cluster=Cluster.debug)}
 MARKS = {"submitit-slurm": pytest.mark.slurm, "ray": pytest.mark.ray}
 
 
