@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ class PlantedItem:
 
 @dataclass
 class PlantedWork:
-    """Writes one file for each item. A file `{plants}/{key}` with the text fail, hang, stuck or die spoils the item."""
+    """Writes one file for each item. A file `{plants}/{key}` with a text that `_spoil` knows spoils the item."""
 
     output: Path
     plants: Path
@@ -83,3 +84,15 @@ def _spoil(how: str, key: str) -> None:
         time.sleep(60)
     if how == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if how == "preempt" and "SLURM_RESTART_COUNT" not in os.environ:
+        _signal_own_job("--signal=USR2")
+    if how == "cancel":
+        _signal_own_job()
+
+
+def _signal_own_job(*options: str) -> None:
+    """Do to this job what an operator or a preempting partition would do, and wait for the consequence."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
+    subprocess.run(["scancel", *options, job], check=True)
+    time.sleep(60)

@@ -188,3 +188,15 @@ def test_retry_failed_leaves_new_items_alone(work):
     run(work, InlineExecutor(), RunOptions(retries=0, retry=Retry.failed))
 
     assert work.pop_runs() == ["item_001"]
+
+
+def test_a_worker_of_a_run_that_was_followed_by_another_stops_before_its_next_item(work):
+    from mapanything_data.engine.folder import RunFolder
+    from mapanything_data.engine.shard import Shard, ShardTask
+
+    old = RunFolder.create(work.output, work.name)
+    RunFolder.create(work.output, work.name)
+
+    ShardTask(work=work, options=ONCE, folder=old)(Shard(0, tuple(work.items())))
+
+    assert work.pop_runs() == []
