@@ -62,6 +62,7 @@ def capture(config: CaptureConfig) -> int:
         python -m mapanything_data.capture source=images source.path=photos/ dataset.root=data/photos source.stride=2
         python -m mapanything_data.capture source.path='rides/*.mkv' dataset.root=data/rides executor=processes
     """
+    config.source.paths()  # where there is nothing to capture, nothing is written either
     work = CaptureWork(
         source=config.source,
         output=folder_of(config.dataset),
@@ -69,7 +70,7 @@ def capture(config: CaptureConfig) -> int:
         threads=config.executor.worker_cores(),
     )
     summary = execute(work, config.executor, config)
-    if summary.stats.get("lost_frames"):
+    if summary.stats.get("lost frames"):
         say("  note     some frames could not be decoded: lost.jsonl of their segments names them")
     return summary.exit_code
 
@@ -176,7 +177,7 @@ class CaptureWork:
                 remedy="play the file to see whether it is damaged; leave it out of source.path if it is",
             )
         segment.write_frames(_row(item.clip, number, index) for number, index in enumerate(kept))
-        return {"frames": len(kept), "lost_frames": len(lost), "bytes_written": writer.bytes}
+        return {"frames": len(kept), "lost frames": len(lost), "megabytes": writer.bytes / 1e6}
 
     def _split(self, clips: Sequence[Clip | BrokenClip]) -> Iterator[CaptureItem]:
         number = 0

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-PACKAGES = ("mapanything-data", "numpy", "hydra-core", "av", "opencv-python", "imagecodecs")
+PACKAGES = ("mapanything-data", "numpy", "hydra-core", "av", "opencv-python", "isal")
 
 
 def software_versions() -> dict[str, str]:

@@ -1,0 +1,108 @@
+"""The check as a user meets it: verdict, file, exit code, and only what changed is read again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from segments_data import picture, write_dataset
+
+from mapanything_data.engine.executors.inline import InlineExecutor
+from mapanything_data.engine.executors.processes import ProcessesExecutor
+from mapanything_data.errors import DataError
+from mapanything_data.stages.check import CheckConfig, check
+from mapanything_data.storage.png import encode_png
+from mapanything_data.storage.segments import SegmentsDataset
+
+
+def run_check(root, output=None, executor=None, **options) -> int:
+    return check(
+        CheckConfig(
+            machine={},
+            dataset=SegmentsDataset(root=str(root)),
+            executor=executor or InlineExecutor(),
+            output=str(output or root),
+            **options,
+        )
+    )
+
+
+@pytest.fixture
+def root(tmp_path):
+    write_dataset(tmp_path / "drive", segments=3)
+    return tmp_path / "drive"
+
+
+def test_a_sound_data_set_is_ok(root, capsys):
+    assert run_check(root) == 0
+
+    assert "verdict OK: nothing found" in capsys.readouterr().out
+    assert json.loads((root / "check.json").read_text())["verdict"] == "OK"
+
+
+def test_a_warning_leaves_with_3(root, capsys):
+    (root / "segment_01" / "raw" / "000003.png").write_bytes(encode_png(picture(102)))  # the same as frame 2
+
+    assert run_check(root) == 3
+
+    report = json.loads((root / "check.json").read_text())
+    assert (report["verdict"], report["counts"]) == ("WARN", {"WARN": 1})
+    assert report["findings"][0]["item"] == "segment_01"
+    assert "WARN  segment_01: frames 000002 to 000003 are identical" in capsys.readouterr().out
+
+
+def test_wrong_data_leave_with_4_and_name_the_file(root, capsys):
+    (root / "segment_02" / "raw" / "000003.png").write_bytes(b"no picture")
+
+    assert run_check(root) == 4
+
+    out = capsys.readouterr().out
+    assert "FAIL  segment_02/raw/000003.png: not a PNG" in out
+    assert "verdict FAIL: 1 FAIL" in out
+
+
+def test_only_what_changed_is_checked_again(root, capsys):
+    run_check(root)
+    (root / "segment_01" / "raw" / "000003.png").write_bytes(encode_png(picture(999)))
+    capsys.readouterr()
+
+    assert run_check(root) == 0
+    assert "1 done, 2 already finished of 3 items" in capsys.readouterr().out
+
+    assert run_check(root, again=True) == 0
+    assert "3 done of 3 items" in capsys.readouterr().out
+
+
+def test_findings_stay_until_they_are_mended(root, capsys):
+    path = root / "segment_00" / "raw" / "000000.png"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    assert run_check(root) == 4
+    assert run_check(root) == 4  # nothing is read again, nothing is forgotten
+
+    path.write_bytes(whole)
+    assert run_check(root) == 0
+
+
+def test_a_data_set_that_must_not_be_written_to_is_checked_into_another_folder(root, tmp_path):
+    before = sorted(root.rglob("*"))
+
+    assert run_check(root, output=tmp_path / "elsewhere") == 0
+
+    assert sorted(root.rglob("*")) == before
+    assert (tmp_path / "elsewhere" / "check.json").exists()
+
+
+def test_processes_find_the_same(root, tmp_path):
+    (root / "segment_02" / "raw" / "000003.png").unlink()
+
+    run_check(root, output=tmp_path / "a")
+    run_check(root, output=tmp_path / "b", executor=ProcessesExecutor(workers=2))
+
+    assert (tmp_path / "a" / "check.json").read_text() == (tmp_path / "b" / "check.json").read_text()
+
+
+def test_nothing_is_written_where_there_is_no_data_set(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        run_check(tmp_path / "absent")
+    assert list(tmp_path.iterdir()) == []
