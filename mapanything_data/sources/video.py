@@ -148,7 +148,7 @@ def to_rgb(picture: Any, reformatter: Any) -> NDArray[np.uint8]:
         reformatter: `av.video.reformatter.VideoReformatter`, kept from picture to picture.
 
     Returns:
-        [H, W, 3] uint8, within 1 of what the standards' matrices give (2 for BT.2020 with more than 8 bits).
+        [H, W, 3] uint8, within 1 of what the standards' matrices give (1.3 where the picture has more than 8 bits).
     """
     from av.video.reformatter import ColorRange, Interpolation
 
