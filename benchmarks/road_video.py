@@ -2,8 +2,8 @@
 
 Fractal texture with the contrast of road, verge and sky; luma noise and colour noise at half size as in 4:2:0 video;
 then HEVC. Checked against two real road recordings, brought to this size and through the same codec: OpenCV writes 0.36
-bytes per sample here and 0.31 to 0.42 there; relative to that, `encode_png` writes 0.90 here and 0.94 to 0.97 there, and
-OpenCV at level 1 writes 1.02 here and 0.88 to 1.00 there.
+bytes per sample here and 0.31 to 0.42 there; relative to that, `encode_png` writes 0.90 here and 0.94 to 0.97 there,
+and OpenCV at level 1 writes 1.02 here and 0.88 to 1.00 there.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ main = app(capture)                      turns `capture(config: CaptureConfig) -
 """
 
 from mapanything_data.config.app import app
-from mapanything_data.config.component import component
 from mapanything_data.config.locate import CONFIG_DIR
+from mapanything_data.config.registry import component
 
 __all__ = ["CONFIG_DIR", "app", "component"]

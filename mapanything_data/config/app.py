@@ -8,9 +8,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar, get_type_hints
 
-from mapanything_data.config.component import import_components
 from mapanything_data.config.locate import CONFIG_DIR
 from mapanything_data.config.quoting import quote_override
+from mapanything_data.config.registry import import_components
 from mapanything_data.errors import UserError
 
 EXIT_REFUSED = 2

@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import Any
 
-from mapanything_data.config.component import field_docs
+from mapanything_data.config.registry import field_docs
 from mapanything_data.errors import ConfigError, UserError
 
 

@@ -11,8 +11,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from mapanything_data.config.component import field_docs, import_components, summary_line
 from mapanything_data.config.locate import CONFIG_DIR
+from mapanything_data.config.registry import field_docs, import_components, summary_line
 
 _INTERNAL_GROUPS = {"hydra", "local"}
 

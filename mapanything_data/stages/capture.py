@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mapanything_data.config.component import component_name
+from mapanything_data.config.registry import component_name
 from mapanything_data.engine import Report, RunOptions, Stats
 from mapanything_data.errors import DataError
 from mapanything_data.sources.clip import BrokenClip, Clip, LostFrame, Source

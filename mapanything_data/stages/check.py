@@ -12,7 +12,7 @@ from typing import Any
 
 from mapanything_data.checks.finding import Finding, Severity, worst
 from mapanything_data.checks.protocol import DatasetChecks
-from mapanything_data.config.component import component_name
+from mapanything_data.config.registry import component_name
 from mapanything_data.engine import Report, RunOptions, Stats
 from mapanything_data.errors import ConfigError
 from mapanything_data.stages.execute import execute, folder_of, say

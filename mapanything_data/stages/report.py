@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mapanything_data.config.component import component_name
+from mapanything_data.config.registry import component_name
 from mapanything_data.errors import ConfigError, DataError
 from mapanything_data.stages.execute import folder_of, say
 from mapanything_data.storage.atomic import write_atomic

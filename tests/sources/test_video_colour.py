@@ -91,7 +91,10 @@ def test_gray_pictures_honour_the_range(pixel_format, shift):
     [
         ("drive.mp4", {"options": {"crf": "8"}}),
         ("odd.mp4", {"width": 161, "height": 97, "pixel_format": "yuv444p", "options": {"crf": "8"}}),
-        ("ten-bits.mkv", {"codec": "libx265", "pixel_format": "yuv420p10le", "options": {"x265-params": "log-level=none"}}),
+        (
+            "ten-bits.mkv",
+            {"codec": "libx265", "pixel_format": "yuv420p10le", "options": {"x265-params": "log-level=none"}},
+        ),
         ("lossless.mkv", {"codec": "ffv1"}),
     ],
 )

@@ -310,7 +310,7 @@ def test_a_read_only_target_is_refused(clip, small_disk):
         ("missing", "nothing there has this name"),
         ("empty file", "the file is empty"),
         ("text", "notes.mp4"),
-        ("folder without videos", "the folder holds no videos"),
+        ("folder without videos", "holds no videos"),
     ],
 )
 def test_what_is_no_video_is_refused_in_words(tmp_path, make, told):

@@ -85,8 +85,8 @@ def test_a_browser_without_network_shows_all_pictures(root, tmp_path):
         pytest.skip("no browser is installed")
     make_report(root, checked=True)
     page = tmp_path / "page.html"
-    script = "<script>onload = () => document.title = 'shown ' + [...document.images].filter(i => i.naturalWidth).length</script>"
-    page.write_text((root / "report.html").read_text() + script)
+    count_shown = "document.title = 'shown ' + [...document.images].filter(i => i.naturalWidth).length"
+    page.write_text((root / "report.html").read_text() + f"<script>onload = () => {{ {count_shown} }}</script>")
 
     done = subprocess.run(
         [

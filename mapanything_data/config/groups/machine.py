@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mapanything_data.config.component import component
+from mapanything_data.config.registry import component
 
 
 @component("machine", "default")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mapanything_data.config import CONFIG_DIR, component
-from mapanything_data.config.component import field_docs, import_components
+from mapanything_data.config.registry import field_docs, import_components
 from mapanything_data.stages.capture import CaptureConfig
 from mapanything_data.stages.check import CheckConfig
 from mapanything_data.stages.report import ReportConfig
