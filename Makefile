@@ -46,8 +46,8 @@ test-cluster: $(VENV)/.cluster
 test-hydra-next:
 	test -x .venv-hydra-next/bin/python || $(PYTHON) -m venv .venv-hydra-next
 	.venv-hydra-next/bin/python -m pip install --quiet --pre "hydra-core>=1.4.0rc1,<1.5" "omegaconf>=2.4.1rc1"
-	.venv-hydra-next/bin/python -m pip install --quiet --editable ".[media,dev]"
-	.venv-hydra-next/bin/python -m pytest tests/config tests/stages
+	.venv-hydra-next/bin/python -m pip install --quiet --editable ".[media,slurm,dev]"
+	.venv-hydra-next/bin/python -m pytest -m "not slurm and not ray" tests/config tests/stages
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
