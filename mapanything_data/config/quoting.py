@@ -11,7 +11,7 @@ import re
 
 _OVERRIDE = re.compile(r"(?P<key>[+~]{0,2}[A-Za-z_][\w./@\-]*=)(?P<value>.+)", re.DOTALL)
 _STRUCTURED = re.compile(r"""\s*(['"\[{]|[A-Za-z_]\w*\()""")
-_TAKEN_UNQUOTED = re.compile(r"[A-Za-z0-9_/\-\\+.$%*@?|:= ]*")
+_TAKEN_UNQUOTED = re.compile(r"[A-Za-z0-9_/\-\\+.$%*@?|: ]*")
 
 
 def quote_override(argument: str) -> str:

@@ -53,6 +53,11 @@ def import_components() -> dict[tuple[str, str], type]:
     return dict(_registry)
 
 
+def is_component(instance: Any) -> bool:
+    """Whether the object's class was registered."""
+    return type(instance) in _registry.values()
+
+
 def component_name(instance: Any) -> str:
     """The name under which the class of a component was registered, such as `video`.
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from mapanything_data.config.registry import component_name, is_component
+
 PACKAGES = ("mapanything-data", "numpy", "hydra-core", "av", "opencv-python", "isal")
 
 
@@ -53,6 +55,7 @@ def run_record(config: Any) -> dict[str, str]:
     """
     provenance = {
         "command": sys.argv,
+        "choices": _choices(config),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "host": socket.gethostname(),
         "platform": platform.platform(),
@@ -64,6 +67,12 @@ def run_record(config: Any) -> dict[str, str]:
         "config.yaml": yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True),
         "provenance.json": json.dumps(provenance, indent=2, ensure_ascii=False) + "\n",
     }
+
+
+def _choices(config: Any) -> dict[str, str]:
+    """Which component was chosen for each group, such as source: video."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return {name: component_name(value) for name, value in values.items() if is_component(value)}
 
 
 def plain(value: Any) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import FrameType
 from typing import Any, Protocol
@@ -60,8 +61,8 @@ class SubmititExecutor:
     """Slurm partition; null takes the cluster's default."""
     account: str | None = None
     """Slurm account; null takes the cluster's default."""
-    sbatch_options: dict[str, Any] = field(default_factory=dict)
-    """More options of sbatch by name, such as {constraint: a100, qos: low}."""
+    sbatch_options: str = ""
+    """More options of sbatch, as on its command line: --constraint=a100 --exclusive."""
     poll_s: float = 5.0
     """Seconds between two looks at the queue, which are a cost for the cluster's controller."""
 
@@ -137,9 +138,13 @@ class SubmititExecutor:
             "mem": f"{self.memory_gb}GB" if self.memory_gb else None,
             "partition": self.partition,
             "account": self.account,
-            "additional_parameters": {"requeue": True, **self.sbatch_options},
+            "additional_parameters": {"requeue": True, **self._more_options()},
         }
         return {key: value for key, value in parameters.items() if value is not None}
+
+    def _more_options(self) -> dict[str, str | bool]:
+        split = (option.removeprefix("--").partition("=") for option in shlex.split(self.sbatch_options))
+        return {name.replace("-", "_"): value if equals else True for name, equals, value in split}
 
 
 @dataclass(frozen=True)
@@ -229,7 +234,17 @@ class _SlurmQueue:
         self._absent_since: dict[str, float] = {}
 
     def submit(self, runner: _Runner, shards: Sequence[Shard]) -> list[Any]:
-        return list(self._executor.map_array(runner, shards))
+        from submitit.core.utils import FailedJobError
+
+        try:
+            return list(self._executor.map_array(runner, shards))
+        except FailedJobError as error:
+            last_line = str(error).strip().rpartition("\n")[2]
+            raise UserError(
+                "executor.cluster=slurm",
+                f"sbatch refused the jobs ({last_line})",
+                remedy="correct partition, account or sbatch_options; `sinfo` shows whether the cluster answers",
+            ) from error
 
     def ended(self, jobs: dict[str, Any]) -> list[str]:
         listed = self._listed()
