@@ -26,7 +26,6 @@ from mapanything_data.sources.clip import (
 )
 
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"))
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 @component("source", "images")
@@ -137,10 +136,10 @@ def read_image(file: Path) -> NDArray[np.uint8]:
     except OSError as error:
         raise DataError(file, f"cannot be opened ({error.strerror})", remedy="check that the file is there") from error
     broken = DataError(file, "cannot be read as an image", remedy="copy the file again or leave it out")
-    # OpenCV 4 fills what a truncated JPEG lacks with gray and says nothing.
-    if not content or (content.startswith(_JPEG_START) and _JPEG_END not in content[-64:]):
+    if not content:
         raise broken
     try:
+        # From memory: reading a truncated JPEG from its file, OpenCV fills what is missing with gray.
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
         raise broken from None

@@ -74,9 +74,9 @@ def scan(container: Any, stream: Any) -> tuple[PacketTable, Any]:
 
 
 def prepare(stream: Any) -> None:
-    """Set a stream's decoder up; the choice of threads decides what damage is noticed (see pictures.py)."""
+    """Set a stream's decoder up; the kind of threads decides what damage is noticed (see pictures.py)."""
     stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = min(max(os.cpu_count() or 1, 2), _MAX_THREADS)
+    stream.codec_context.thread_count = min(os.cpu_count() or 1, _MAX_THREADS)
     if stream.codec_context.codec.intra_only:
         stream.codec_context.options = {"err_detect": "explode"}
 

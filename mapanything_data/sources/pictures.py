@@ -6,9 +6,9 @@ the others.
 
 How damage shows (PyAV 18, FFmpeg 8; bytes flipped in the middle of one packet, 20 to 30 files a codec):
 
-- With frame threads FFmpeg flags exactly the damaged picture of H.264 (30 of 30), MPEG-4 (30 of 30) and MPEG-2
-  streams as corrupt. On one thread it conceals H.264 damage without a word (28 of 30 unnoticed), so at least two
-  threads are used even on a machine with one core.
+- On one thread and with frame threads FFmpeg flags exactly the damaged picture of H.264 (30 of 30), MPEG-4 (30 of 30)
+  and MPEG-2 streams as corrupt or gives none. With slice threads it conceals H.264 damage without a word (29 of 30
+  unnoticed): `thread_type` must stay AUTO, which prefers frame threads, and never be SLICE.
 - A decoder asked to stop at errors (`err_detect=explode`) finds most damage in MJPEG (15 of 20). With inter-coded
   streams it gives up good pictures and finds nothing more, so it is asked of intra-only codecs alone.
 - HEVC, VP9 and FFV1 decoders take flipped bytes for other pictures, unnoticed (HEVC 1 of 30 raises an error). Lost
