@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Sequence
@@ -51,7 +52,13 @@ class RayExecutor:
         ours = not ray.is_initialized()
         if ours:
             local = {"num_cpus": self._worker_count() * self.cores} if self.address is None else {}
-            ray.init(address=self.address or "local", include_dashboard=False, log_to_driver=False, **local)
+            ray.init(
+                address=self.address or "local",
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **local,
+            )
         try:
             self._map(ray, replace(task, isolated=True), shards)
         finally:

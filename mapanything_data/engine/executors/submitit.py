@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from mapanything_data.config import component
+from mapanything_data.engine.cores import allowed_cores
 from mapanything_data.engine.deaths import Deaths
 from mapanything_data.engine.shard import Shard, ShardTask
 from mapanything_data.errors import MissingDependencyError, UserError
@@ -28,6 +30,8 @@ _RESULT_GRACE_S = 5.0
 class Cluster(str, Enum):
     """Where jobs run."""
 
+    auto = "auto"
+    """`slurm` where a Slurm cluster answers, else `local`"""
     slurm = "slurm"
     """an array job on the Slurm cluster that `sbatch` reaches"""
     local = "local"
@@ -41,8 +45,9 @@ class Cluster(str, Enum):
 class SubmititExecutor:
     """Jobs of a Slurm cluster whose nodes share the output's file system; requeued when preempted or out of time."""
 
-    cluster: Cluster = Cluster.slurm
-    """`slurm` for an array job, `local` for processes of this machine, `debug` for this process."""
+    cluster: Cluster = Cluster.auto
+    """`slurm` for an array job, `local` for processes of this machine, `debug` for this process; `auto` takes `slurm`
+    where a cluster answers and else `local`."""
     jobs: int = 8
     """Number of jobs that the items are split into."""
     parallel_jobs: int = 256
@@ -81,6 +86,9 @@ class SubmititExecutor:
             MissingDependencyError: submitit is not installed.
             UserError: What a job's `setup` or its disk refused, a job was cancelled, or jobs die before any item.
         """
+        if self.cluster is Cluster.auto:
+            replace(self, cluster=_find_cluster()).map(task, shards)
+            return
         queue = self._open_queue(task)
         deaths = Deaths(task.folder)
         runner = _Runner(replace(task, isolated=self.cluster is not Cluster.debug))
@@ -88,7 +96,7 @@ class SubmititExecutor:
         running: dict[str, tuple[Any, Shard]] = {}
         try:
             while waiting or running:
-                room = self.parallel_jobs - len(running) if self.cluster is Cluster.local else len(waiting)
+                room = self._local_places() - len(running) if self.cluster is Cluster.local else len(waiting)
                 batch, waiting = waiting[:room], waiting[room:]
                 if batch:
                     jobs = queue.submit(runner, batch)
@@ -103,6 +111,10 @@ class SubmititExecutor:
         except BaseException:
             queue.cancel([job for job, _ in running.values()])
             raise
+
+    def _local_places(self) -> int:
+        """How many jobs this machine can run at once."""
+        return max(1, min(self.parallel_jobs, allowed_cores() // self.cores))
 
     def _open_queue(self, task: ShardTask) -> _Queue:
         submitit = _import_submitit()
@@ -121,7 +133,7 @@ class SubmititExecutor:
             raise UserError(
                 "executor.cluster=slurm",
                 f"there is no Slurm here ({error})",
-                remedy="run this on a node of the cluster that can submit jobs, or use executor=processes",
+                remedy="run this on a node of the cluster that can submit jobs, or use executor.cluster=local",
             ) from error
         name = f"mapanything-{task.work.name}-{task.folder.path.name}"
         executor.update_parameters(**self._sbatch_parameters(name))
@@ -243,7 +255,7 @@ class _SlurmQueue:
             raise UserError(
                 "executor.cluster=slurm",
                 f"sbatch refused the jobs ({last_line})",
-                remedy="correct partition, account or sbatch_options; `sinfo` shows whether the cluster answers",
+                remedy="correct partition, account or sbatch_options, or use executor.cluster=local",
             ) from error
 
     def ended(self, jobs: dict[str, Any]) -> list[str]:
@@ -294,6 +306,13 @@ def _take_result(job: Any) -> bool:
     if error is not None:
         raise error
     return True
+
+
+def _find_cluster() -> Cluster:
+    if shutil.which("sinfo") and _slurm("sinfo", "--noheader").returncode == 0:
+        return Cluster.slurm
+    print("submitit: no Slurm cluster answers here, so the jobs run on this machine", file=sys.stderr)  # noqa: T201
+    return Cluster.local
 
 
 def _slurm(*command: str) -> subprocess.CompletedProcess[str]:
