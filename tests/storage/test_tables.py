@@ -36,7 +36,10 @@ def test_json_lines_round_trip(tmp_path_factory, rows):
     assert read_jsonl(path) == rows
 
 
-@given(st.lists(st.fixed_dictionaries({"a": st.text(), "b, c": st.text()})))
+WITHOUT_NUL = st.text(st.characters(codec="utf-8", exclude_characters="\0"))  # Python 3.10 cannot write it
+
+
+@given(st.lists(st.fixed_dictionaries({"a": WITHOUT_NUL, "b, c": WITHOUT_NUL})))
 def test_csv_round_trips_commas_quotes_and_line_breaks(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("rows") / "rows.csv"
     write_csv(path, ["a", "b, c"], rows)
