@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from mapanything_data.checks.pictures import PictureLog
 from mapanything_data.errors import DataError
 from mapanything_data.storage.png import decode_png
 from mapanything_data.storage.segments import (
+    DamageRow,
     FrameRow,
     Segment,
     SegmentOrigin,
@@ -63,25 +64,17 @@ class Checks:
                 )
             ]
         try:
-            origin, rows, lost = segment.read_origin(), segment.read_frames(), segment.read_lost()
+            origin, rows, damage = segment.read_origin(), segment.read_frames(), segment.read_damage()
         except DataError as error:
             return [Finding(Severity.fail, "table", item, str(error).replace("\n", " "), error.remedy)]
-        findings = [
-            *_check_counts(segment, origin, rows),
+        lost = [row for row in damage if not row.captured]
+        return [
+            *_check_counts(segment, origin, rows, lost),
             *_check_layers(segment),
-            *_check_time(segment, rows),
+            *_check_time(segment, rows, lost),
+            *_tell_damage(segment, origin, damage),
+            *_check_pictures(segment, origin, rows),
         ]
-        findings += [
-            Finding(
-                Severity.warn,
-                "lost",
-                item,
-                f"frame {row.source_frame} of {origin.source} ({row.timestamp:.3f} s) is missing: {row.reason}",
-                "copy the recording again if another copy may be whole; else work without the frame",
-            )
-            for row in lost
-        ]
-        return findings + _check_pictures(segment, origin, rows)
 
     def check_whole(self) -> list[Finding]:
         """Missing segments and recordings that could not be read in full."""
@@ -133,7 +126,9 @@ class Checks:
         return findings
 
 
-def _check_counts(segment: Segment, origin: SegmentOrigin, rows: Sequence[FrameRow]) -> Iterator[Finding]:
+def _check_counts(
+    segment: Segment, origin: SegmentOrigin, rows: Sequence[FrameRow], lost: Sequence[DamageRow]
+) -> Iterator[Finding]:
     on_disk, in_table = _numbers(segment.raw), [row.frame for row in rows]
     missing, extra = sorted(set(in_table) - on_disk), sorted(on_disk - set(in_table))
     if missing:
@@ -169,12 +164,12 @@ def _check_counts(segment: Segment, origin: SegmentOrigin, rows: Sequence[FrameR
             f"raw/ holds {strays[0]} ({len(strays)} such files)",
             "move them elsewhere",
         )
-    if len(rows) + len(segment.read_lost()) != origin.planned_frames:
+    if len(rows) + len(lost) != origin.planned_frames:
         yield Finding(
             Severity.fail,
             "count",
             segment.name,
-            f"{len(rows)} frames and {len(segment.read_lost())} lost ones, but {origin.planned_frames} were selected",
+            f"{len(rows)} frames and {len(lost)} lost ones, but {origin.planned_frames} were selected",
             "delete the segment's folder and run the same capture command again",
         )
 
@@ -204,7 +199,7 @@ def _check_layers(segment: Segment) -> Iterator[Finding]:
             )
 
 
-def _check_time(segment: Segment, rows: Sequence[FrameRow]) -> Iterator[Finding]:
+def _check_time(segment: Segment, rows: Sequence[FrameRow], lost: Sequence[DamageRow]) -> Iterator[Finding]:
     if len(rows) < 2:
         return
     steps = np.diff([row.timestamp for row in rows])
@@ -217,10 +212,10 @@ def _check_time(segment: Segment, rows: Sequence[FrameRow]) -> Iterator[Finding]
             "see whether the recording's time stamps are right",
         )
     usual = float(np.median(steps))
-    lost = [row.source_frame for row in segment.read_lost()]
+    lost_frames = [row.source_frame for row in lost]
     for number in map(int, np.flatnonzero(steps > GAP * usual)):
         before, after = rows[number], rows[number + 1]
-        if not any(before.source_frame < frame < after.source_frame for frame in lost):
+        if not any(before.source_frame < frame < after.source_frame for frame in lost_frames):
             yield Finding(
                 Severity.warn,
                 "gap",
@@ -237,6 +232,28 @@ def _check_time(segment: Segment, rows: Sequence[FrameRow]) -> Iterator[Finding]
                 f"is frame {after.source_frame} of the recording, after frame {before.source_frame}",
                 "delete the segment's folder and run the same capture command again",
             )
+
+
+def _tell_damage(segment: Segment, origin: SegmentOrigin, damage: Sequence[DamageRow]) -> Iterator[Finding]:
+    """One finding for each run of frames that share a fate and its reason."""
+    ordered = sorted(damage, key=lambda row: row.source_frame)
+    for (captured, reason), run in groupby(ordered, key=lambda row: (row.captured, row.reason)):
+        rows = list(run)
+        first, last = rows[0], rows[-1]
+        if len(rows) == 1:
+            which = f"frame {first.source_frame} of {origin.source} ({first.timestamp:.3f} s)"
+        else:
+            which = (
+                f"{len(rows)} frames, {first.source_frame} to {last.source_frame} of {origin.source}"
+                f" ({first.timestamp:.3f} to {last.timestamp:.3f} s)"
+            )
+        yield Finding(
+            Severity.warn,
+            "doubtful" if captured else "lost",
+            segment.name,
+            f"{which}: {'may show damage' if captured else 'lost'}, since {reason}",
+            "copy the recording again if another copy may be whole; else leave the frames out",
+        )
 
 
 def _check_pictures(segment: Segment, origin: SegmentOrigin, rows: Sequence[FrameRow]) -> list[Finding]:

@@ -30,6 +30,8 @@ class Frame:
     """Index of the picture in the recording, counted from 0 and over dropped pictures too."""
     camera: Camera | None = None
     """What took it, where the recording knows."""
+    doubt: str = ""
+    """Why its pixels may be wrong; empty where nothing speaks against them."""
 
     def __post_init__(self) -> None:
         _require_image(self.image, self.camera)

@@ -16,9 +16,9 @@ How damage shows (PyAV 18, FFmpeg 8; bytes flipped in the middle of one packet, 
   the rest.
 
 The pictures that follow a damaged one in its group are predicted from it and inherit its damage without a flag. So
-all that is decoded after it counts as lost up to the next keyframe, together with the pictures shown before that
-keyframe but decoded after it, which may refer back. A picture is let out only when all that was decoded before it in
-its group is known to be whole.
+all that is decoded after it is doubtful up to the next keyframe, together with the pictures shown before that keyframe
+but decoded after it, which may refer back. A picture is let out only when it is known of all that was decoded before it
+in its group whether it is whole.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,27 +37,34 @@ from mapanything_data.sources.packets import PacketTable, demux, prepare
 _MAX_REORDER = 16  # pictures that H.264 and HEVC may hold back at most
 
 
-def pictures(path: Path, table: PacketTable, first: int, last: int) -> Iterator[tuple[int, Any]]:
+def pictures(path: Path, table: PacketTable, first: int, last: int) -> Iterator[Judged]:
     """Decode pictures `first` to `last`, both included.
-
-    Yields:
-        Each picture's number with its `av.VideoFrame`, or with the reason (str) for which it is lost.
 
     Raises:
         DataError: The file is not the one that the table was made from.
     """
     entry = table.entry(first)
     inspector = _Inspector(table, entry)
-    for number, picture in _judged(path, table, entry, inspector):
-        if number >= first:
-            yield number, picture
-        if number >= last:
+    for judged in _judged(path, table, entry, inspector):
+        if judged.number >= first:
+            yield judged
+        if judged.number >= last:
             return
     for number in range(max(first, inspector.next_number), last + 1):
-        yield number, inspector.missing_reason()
+        yield Judged(number, None, inspector.missing_reason())
 
 
-def _judged(path: Path, table: PacketTable, entry: int, inspector: _Inspector) -> Iterator[tuple[int, Any]]:
+class Judged(NamedTuple):
+    """A picture with what speaks against it."""
+
+    number: int
+    picture: Any
+    """`av.VideoFrame`, or None where it is lost."""
+    reason: str
+    """Why it is lost or doubtful; empty for a picture that is whole."""
+
+
+def _judged(path: Path, table: PacketTable, entry: int, inspector: _Inspector) -> Iterator[Judged]:
     import av
 
     for packet_number, packet in _packets(path, table, entry):
@@ -73,7 +80,7 @@ def _judged(path: Path, table: PacketTable, entry: int, inspector: _Inspector) -
 
 
 class _Inspector:
-    """Puts pictures in order as they come out of the decoder and lets out those that are whole."""
+    """Puts pictures in order as they come out of the decoder and lets them out once it is known what they are worth."""
 
     def __init__(self, table: PacketTable, entry: int) -> None:
         self.table = table
@@ -97,7 +104,7 @@ class _Inspector:
         for packet in table.damaged:
             insort(self._bad, packet)
 
-    def take(self, frame: Any) -> Iterator[tuple[int, Any]]:
+    def take(self, frame: Any) -> Iterator[Judged]:
         """Accept the next picture of the decoder; yields those that can be let out now."""
         packet = frame.pts
         if packet is None or not 0 <= packet < len(self._settled) or self._lost_count:
@@ -114,7 +121,7 @@ class _Inspector:
         self._next_in += 1
         yield from self._let_out(at_end=False)
 
-    def finish(self) -> Iterator[tuple[int, Any]]:
+    def finish(self) -> Iterator[Judged]:
         """Nothing more will come out."""
         if self.table.order_known:
             self._miss_until(len(self.table.packet_of))
@@ -126,7 +133,7 @@ class _Inspector:
         """Why a picture that never came out is lost."""
         return self._lost_count or f"the decoder gave no picture for it{self._because()}"
 
-    def _let_out(self, *, at_end: bool) -> Iterator[tuple[int, Any]]:
+    def _let_out(self, *, at_end: bool) -> Iterator[Judged]:
         # Without times a missing picture may have belonged before one that came out, up to the decoder's delay.
         margin = 0 if self.table.order_known else _MAX_REORDER
         while self._waiting:
@@ -138,13 +145,15 @@ class _Inspector:
                 return
             self._waiting.popleft()
             self.next_number = number + 1
-            yield number, self._verdict(packet) or frame
+            why_lost = self._why_lost(packet)
+            yield Judged(number, None if why_lost else frame, why_lost or self._why_doubtful(packet))
 
-    def _verdict(self, packet: int) -> str:
+    def _why_lost(self, packet: int) -> str:
         if packet >= self.table.counted_until:
             return "bytes are missing in a stream without time stamps, so numbers after them are not known"
-        if packet in self._reasons:
-            return self._reasons[packet]
+        return self._reasons.get(packet, "")
+
+    def _why_doubtful(self, packet: int) -> str:
         start = self.table.group_start(packet)
         for bad in self._bad[bisect_left(self._bad, start) : bisect_right(self._bad, packet)]:
             # What is shown before a keyframe that precedes it in the file is never referred to from after it.

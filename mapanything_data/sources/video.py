@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,15 @@ VIDEO_SUFFIXES = frozenset(
 ) | frozenset((".ogv", ".mxf", ".h264", ".264", ".hevc", ".h265", ".265"))
 
 
+class Doubtful(str, Enum):
+    """What becomes of pictures that may be predicted from a damaged one."""
+
+    keep = "keep"
+    """they are captured, and marked"""
+    drop = "drop"
+    """they count as lost"""
+
+
 @component("source", "video")
 @dataclass(kw_only=True, slots=True)
 class VideoSource:
@@ -52,6 +62,8 @@ class VideoSource:
     """Final [width, height] in pixels."""
     intrinsics: list[float] | None = None
     """[fx, fy, cx, cy] of the picture as the file stores it, before rotation and resize; integer pixel centres."""
+    doubtful: Doubtful = Doubtful.keep
+    """What becomes of pictures that may be predicted from a damaged one: `keep` marks them, `drop` loses them."""
     fps: float | None = None
     """Frames per second of raw streams, which carry no time stamps; by default what their header says."""
 
@@ -84,17 +96,17 @@ class VideoSource:
         wanted = {int(clip.source_frames[index]): index for index in range(start, stop)}
         first, last = int(clip.source_frames[start]), int(clip.source_frames[stop - 1])
         try:
-            for number, picture in pictures(clip.path, plan.table, first, last):
+            for number, picture, reason in pictures(clip.path, plan.table, first, last):
                 index = wanted.get(number)
                 if index is None or index in skip:
                     continue
                 timestamp = float(clip.timestamps[index])
-                reason = picture if isinstance(picture, str) else _misfit(picture, plan.finish)
-                if reason:
-                    yield index, LostFrame(number, timestamp, reason)
+                misfit = _misfit(picture, plan.finish) if picture else ""
+                if not picture or misfit or (reason and self.doubtful is Doubtful.drop):
+                    yield index, LostFrame(number, timestamp, misfit or reason)
                 else:
                     image = plan.finish.image(to_rgb(picture, reformatter))
-                    yield index, Frame(image, timestamp, number, clip.camera)
+                    yield index, Frame(image, timestamp, number, clip.camera, doubt=reason)
         except (av.FFmpegError, OSError) as error:
             raise _unreadable(clip.path, error) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mapanything_data.config.registry import component_name
 from mapanything_data.engine import Report, RunOptions, Stats
 from mapanything_data.errors import DataError
+from mapanything_data.scene import Frame
 from mapanything_data.sources.clip import BrokenClip, Clip, LostFrame, Source
 from mapanything_data.stages.execute import execute, folder_of, say
 from mapanything_data.storage.atomic import remove_unfinished
@@ -29,8 +30,8 @@ from mapanything_data.storage.provenance import plain, software_versions
 from mapanything_data.storage.segments import (
     FORMAT,
     FORMAT_VERSION,
+    DamageRow,
     FrameRow,
-    LostRow,
     Segment,
     SegmentOrigin,
     segment_folder,
@@ -70,8 +71,8 @@ def capture(config: CaptureConfig) -> int:
         threads=config.executor.worker_cores(),
     )
     summary = execute(work, config.executor, config)
-    if summary.stats.get("lost frames"):
-        say("  note     some frames could not be decoded: lost.jsonl of their segments names them")
+    if summary.stats.get("lost frames") or summary.stats.get("doubtful frames"):
+        say("  note     parts of the recordings are damaged: damage.jsonl in the segments names the frames")
     return summary.exit_code
 
 
@@ -155,29 +156,34 @@ class CaptureWork:
         remove_unfinished(segment.folder)
         remove_unfinished(segment.raw)
         segment.write_origin(_origin(item.clip, item))
-        lost = segment.read_lost()
+        damage = {row.source_frame: row for row in segment.read_damage()}
         with PictureWriter(self.threads) as writer:
             for index, frame in self.source.frames(
-                item.clip, item.start, item.stop, skip=_settled(item, segment, lost)
+                item.clip, item.start, item.stop, skip=_settled(item, segment, damage)
             ):
-                if isinstance(frame, LostFrame):
-                    lost.append(
-                        LostRow(timestamp=frame.timestamp, source_frame=frame.source_frame, reason=frame.reason)
-                    )
-                    segment.write_lost(lost)
-                else:
-                    lost_before = sum(row.source_frame < frame.source_frame for row in lost)
+                row = _damage_row(frame)
+                if row and row.source_frame not in damage:
+                    damage[row.source_frame] = row
+                    segment.write_damage(damage.values())
+                if isinstance(frame, Frame):
+                    lost_before = sum(not r.captured and r.source_frame < frame.source_frame for r in damage.values())
                     writer.put(segment.picture(index - item.start - lost_before), frame.image)
                 report((index - item.start) / (item.stop - item.start))
-        kept = _kept(item, lost)
+        kept = _kept(item, damage)
         if not len(kept):
             raise DataError(
                 item.clip.path,
                 f"none of the {item.stop - item.start} frames of {segment.name} can be decoded",
                 remedy="play the file to see whether it is damaged; leave it out of source.path if it is",
             )
-        segment.write_frames(_row(item.clip, number, index) for number, index in enumerate(kept))
-        return {"frames": len(kept), "lost frames": len(lost), "megabytes": writer.bytes / 1e6}
+        segment.write_frames(_frame_row(item.clip, number, index, damage) for number, index in enumerate(kept))
+        doubtful = sum(row.captured for row in damage.values())
+        return {
+            "frames": len(kept),
+            "doubtful frames": doubtful,
+            "lost frames": len(damage) - doubtful,
+            "megabytes": writer.bytes / 1e6,
+        }
 
     def _split(self, clips: Sequence[Clip | BrokenClip]) -> Iterator[CaptureItem]:
         number = 0
@@ -199,28 +205,39 @@ class CaptureWork:
         }
 
 
-def _kept(item: CaptureItem, lost: Sequence[LostRow]) -> NDArray[np.int64]:
+def _damage_row(frame: Frame | LostFrame) -> DamageRow | None:
+    captured = isinstance(frame, Frame)
+    reason = frame.doubt if isinstance(frame, Frame) else frame.reason
+    if not reason:
+        return None
+    return DamageRow(source_frame=frame.source_frame, timestamp=frame.timestamp, captured=captured, reason=reason)
+
+
+def _kept(item: CaptureItem, damage: Mapping[int, DamageRow]) -> NDArray[np.int64]:
     """Indices of the clip's frames that the segment holds; their order gives the frames' numbers."""
     assert isinstance(item.clip, Clip)
     indices = np.arange(item.start, item.stop)
-    return indices[~np.isin(item.clip.source_frames[indices], [row.source_frame for row in lost])]
+    lost = [row.source_frame for row in damage.values() if not row.captured]
+    return indices[~np.isin(item.clip.source_frames[indices], lost)]
 
 
-def _settled(item: CaptureItem, segment: Segment, lost: Sequence[LostRow]) -> set[int]:
+def _settled(item: CaptureItem, segment: Segment, damage: Mapping[int, DamageRow]) -> set[int]:
     """Indices of frames that an interrupted capture has dealt with: pictures on the disk and known losses.
 
     A loss is written down before any later picture, so a picture that is on the disk has its final number.
     """
-    to_do = {int(index) for number, index in enumerate(_kept(item, lost)) if not segment.picture(number).exists()}
+    to_do = {int(index) for number, index in enumerate(_kept(item, damage)) if not segment.picture(number).exists()}
     return set(range(item.start, item.stop)) - to_do
 
 
-def _row(clip: Clip, number: int, index: int) -> FrameRow:
+def _frame_row(clip: Clip, number: int, index: int, damage: Mapping[int, DamageRow]) -> FrameRow:
+    source_frame = int(clip.source_frames[index])
     return FrameRow(
         frame=number,
         timestamp=float(clip.timestamps[index]),
-        source_frame=int(clip.source_frames[index]),
+        source_frame=source_frame,
         camera=clip.camera,
+        doubt=damage[source_frame].reason if source_frame in damage else None,
     )
 
 

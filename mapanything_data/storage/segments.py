@@ -3,7 +3,7 @@
     {root}/manifest.json                    format, version, settings, recordings
     {root}/segment_00/segment.json          where the frames come from; written before the first frame
                      /raw/000000.png        RGB, 8 bits, numbered from 0 without gaps
-                     /lost.jsonl            frames of the recording that could not be decoded, if there are any
+                     /damage.jsonl          frames of the recording that are lost or doubtful, if there are any
                      /frames.jsonl          one row for each frame; written last: a segment with it is complete
 
 Other stages add folders beside `raw/` (`features/`, `depth_npy/`, `labels/`) whose files carry the frame's number.
@@ -12,7 +12,7 @@ Other stages add folders beside `raw/` (`features/`, `depth_npy/`, `labels/`) wh
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -80,20 +80,30 @@ class FrameRow:
         timestamp: Seconds since the first frame of the recording.
         source_frame: Number of the frame in the recording.
         camera: Intrinsics of the stored picture, None where they are unknown.
+        doubt: Why the pixels may be wrong, None where nothing speaks against them.
     """
 
     frame: int
     timestamp: float
     source_frame: int
     camera: Camera | None = None
+    doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LostRow:
-    """A frame of the recording that was selected but could not be decoded; `timestamp` in seconds as in `FrameRow`."""
+class DamageRow:
+    """A selected frame of the recording that could not be had whole.
 
-    timestamp: float
+    Attributes:
+        source_frame: Number of the frame in the recording.
+        timestamp: Seconds since the first frame of the recording.
+        captured: True for a doubtful picture, which is in the segment; False for a lost one, which is not.
+        reason: What is wrong.
+    """
+
     source_frame: int
+    timestamp: float
+    captured: bool
     reason: str
 
 
@@ -126,9 +136,9 @@ class Segment:
         return self.folder / "frames.jsonl"
 
     @property
-    def lost_file(self) -> Path:
-        """The table of the frames that could not be decoded."""
-        return self.folder / "lost.jsonl"
+    def damage_file(self) -> Path:
+        """The table of the frames that are lost or doubtful."""
+        return self.folder / "damage.jsonl"
 
     @property
     def origin_file(self) -> Path:
@@ -167,14 +177,14 @@ class Segment:
             raise DataError(self.frames_file, f"holds a wrong camera ({error})", remedy="restore the file") from error
         return [_typed(FrameRow, row, self.frames_file) for row in rows]
 
-    def read_lost(self) -> list[LostRow]:
-        """Read `lost.jsonl`; no file means that nothing was lost.
+    def read_damage(self) -> list[DamageRow]:
+        """Read `damage.jsonl`; no file means that all is whole.
 
         Raises:
             DataError: It is damaged.
         """
-        rows = read_jsonl(self.lost_file) if self.lost_file.exists() else []
-        return [_typed(LostRow, row, self.lost_file) for row in rows]
+        rows = read_jsonl(self.damage_file) if self.damage_file.exists() else []
+        return [_typed(DamageRow, row, self.damage_file) for row in rows]
 
     def write_origin(self, origin: SegmentOrigin) -> None:
         """Write `segment.json`."""
@@ -184,9 +194,9 @@ class Segment:
         """Write `frames.jsonl`, which completes the segment."""
         write_jsonl(self.frames_file, ({**asdict(row), "camera": row.camera and row.camera.to_dict()} for row in rows))
 
-    def write_lost(self, rows: Sequence[LostRow]) -> None:
-        """Write `lost.jsonl`."""
-        write_jsonl(self.lost_file, (asdict(row) for row in rows))
+    def write_damage(self, rows: Iterable[DamageRow]) -> None:
+        """Write `damage.jsonl`."""
+        write_jsonl(self.damage_file, (asdict(row) for row in rows))
 
 
 def frame_file_name(frame: int) -> str:

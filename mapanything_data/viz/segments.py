@@ -28,6 +28,7 @@ def summarise(root: Path) -> Report:
     facts = {
         "segments": len(items),
         "frames": sum(item.facts["frames"] for item in items),
+        "doubtful frames": sum(item.facts["doubtful frames"] for item in items),
         "lost frames": sum(item.facts["lost frames"] for item in items),
         "seconds of recording": round(sum(item.facts["to s"] - item.facts["from s"] for item in items), 3),
         "megabytes": round(sum(item.facts["megabytes"] for item in items), 3),
@@ -40,13 +41,15 @@ def summarise(root: Path) -> Report:
 def _summarise(segment: Segment, *, with_pictures: bool) -> ItemReport:
     origin = segment.read_origin()
     rows = segment.read_frames() if segment.complete else []
+    damage = segment.read_damage()
     times = np.array([row.timestamp for row in rows])
     rate = 1 / float(np.median(np.diff(times))) if len(times) > 1 else None
     facts = {
         "recording": origin.source,
         "complete": segment.complete,
         "frames": len(rows),
-        "lost frames": len(segment.read_lost()),
+        "doubtful frames": sum(row.captured for row in damage),
+        "lost frames": sum(not row.captured for row in damage),
         "size": f"{origin.width}x{origin.height}",
         "from s": float(times[0]) if len(times) else 0.0,
         "to s": float(times[-1]) if len(times) else 0.0,

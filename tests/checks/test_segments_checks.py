@@ -14,7 +14,7 @@ from mapanything_data.errors import DataError
 from mapanything_data.scene import Camera
 from mapanything_data.storage.manifest import MANIFEST
 from mapanything_data.storage.png import encode_png
-from mapanything_data.storage.segments import FrameRow, LostRow
+from mapanything_data.storage.segments import DamageRow, FrameRow
 from mapanything_data.storage.tables import read_json, write_json
 
 
@@ -148,9 +148,21 @@ def test_a_lost_frame_is_told_with_its_reason_and_not_also_as_a_gap(root, segmen
     source_frames = [0, 1, 2, 4, 5, 6, 7]  # frame 3 of the recording is lost
     segment.picture(FRAMES - 1).unlink()
     write_rows(segment, source_frames)
-    segment.write_lost([LostRow(timestamp=3 * PERIOD, source_frame=3, reason="cannot be decoded")])
+    segment.write_damage([damage(3, captured=False)])
 
     assert findings(root) == [(Severity.warn, "lost", "segment_00")]
+
+
+def test_doubtful_frames_of_one_cause_are_one_finding(root, segment):
+    segment.write_damage([damage(frame, captured=True) for frame in (5, 4, 3)])
+
+    assert findings(root) == [(Severity.warn, "doubtful", "segment_00")]
+    (finding,) = Checks(root).check_item("segment_00")
+    assert finding.found.startswith("3 frames, 3 to 5 of drive.mp4 (0.150 to 0.250 s): may show damage")
+
+
+def damage(frame: int, *, captured: bool) -> DamageRow:
+    return DamageRow(source_frame=frame, timestamp=frame * PERIOD, captured=captured, reason="a sector was lost")
 
 
 def test_frames_that_nobody_accounts_for_are_found(root, segment):

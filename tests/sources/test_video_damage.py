@@ -1,4 +1,4 @@
-"""Damaged video files: pictures are lost, never shifted, and never passed off as good where the decoder can tell."""
+"""Damaged video files: pictures are lost or doubtful, never shifted, and not passed off as good where it shows."""
 
 import numpy as np
 import pytest
@@ -77,16 +77,23 @@ def damaged_files(tmp_path, stream, damage):
         yield number, frames_of(bad)
 
 
+def fate(frame):
+    if isinstance(frame, LostFrame):
+        return "lost"
+    return "doubtful" if frame.doubt else "whole"
+
+
 def wrong_pictures(frames, whole):
+    """Pictures that are passed off as good and are not."""
     return [
         frame.source_frame
         for frame in frames
-        if isinstance(frame, Frame) and not np.array_equal(frame.image, whole[frame.source_frame])
+        if fate(frame) == "whole" and not np.array_equal(frame.image, whole[frame.source_frame])
     ]
 
 
 @pytest.mark.parametrize("name", ["b-frames.mp4", "open-gop.mkv", "raw.h264", "raw-b-frames.h264", "mpeg4.mp4"])
-def test_flipped_bytes_cost_pictures_but_none_is_wrong_or_shifted(tmp_path, streams, name):
+def test_flipped_bytes_cost_pictures_but_none_is_passed_off_as_good_or_shifted(tmp_path, streams, name):
     for number, frames in damaged_files(tmp_path, streams[name], flipped):
         assert [frame.source_frame for frame in frames] == list(range(FRAMES)), number
         assert wrong_pictures(frames, streams[name][1]) == [], number
@@ -94,7 +101,7 @@ def test_flipped_bytes_cost_pictures_but_none_is_wrong_or_shifted(tmp_path, stre
 
 
 @pytest.mark.parametrize("name", ["b-frames.mp4", "raw.h264", "hevc.mp4", "raw.hevc", "mpeg4.mp4"])
-def test_zeroed_bytes_cost_pictures_but_none_is_wrong_or_shifted(tmp_path, streams, name):
+def test_zeroed_bytes_cost_pictures_but_none_is_passed_off_as_good_or_shifted(tmp_path, streams, name):
     for number, frames in damaged_files(tmp_path, streams[name], zeroed):
         assert [frame.source_frame for frame in frames] == list(range(FRAMES)), number
         assert wrong_pictures(frames, streams[name][1]) == [], number
@@ -106,7 +113,7 @@ def test_damage_ends_at_the_next_keyframe(tmp_path, streams, name, damage):
     for number, frames in damaged_files(tmp_path, streams[name], damage):
         if name == "raw.h264" and damage is zeroed:
             continue  # see test_missing_bytes_end_the_count_of_a_raw_stream
-        lost = [frame.source_frame for frame in frames if isinstance(frame, LostFrame)]
+        lost = [frame.source_frame for frame in frames if fate(frame) != "whole"]
         # Damage in the middle of one group, and pictures at its borders that are coded with the neighbour.
         assert len(lost) <= GROUP + 2, (number, lost)
         assert all(number - GROUP - 2 <= at <= number + GROUP + 2 for at in lost), (number, lost)
@@ -155,7 +162,7 @@ def test_a_loss_among_reordered_pictures_without_times_ends_the_count(tmp_path, 
     assert "have no other number than their count" in frames[30].reason
 
 
-def test_lost_frames_say_why(tmp_path, streams):
+def test_lost_and_doubtful_frames_say_why(tmp_path, streams):
     path, _, packets = streams["b-frames.mp4"]
     data = bytearray(path.read_bytes())
     flipped(data, packets[GROUP], np.random.default_rng(0))
@@ -163,17 +170,17 @@ def test_lost_frames_say_why(tmp_path, streams):
     bad.write_bytes(data)
     frames = frames_of(bad)
     assert frames[GROUP] == LostFrame(GROUP, 0.6, "the decoder found damage in it")
-    assert frames[GROUP + 5].reason == f"it may be predicted from picture {GROUP}, which is damaged or missing"
+    assert frames[GROUP + 5].doubt == f"it may be predicted from picture {GROUP}, which is damaged or missing"
 
 
 @pytest.mark.parametrize("name", ["b-frames.mp4", "open-gop.mkv", "hevc.mp4", "mpeg4.mp4"])
-def test_what_is_lost_does_not_depend_on_where_reading_begins(tmp_path, streams, name):
+def test_what_is_lost_or_doubtful_does_not_depend_on_where_reading_begins(tmp_path, streams, name):
     path, _, packets = streams[name]
     data = bytearray(path.read_bytes())
     zeroed(data, packets[GROUP + 3], np.random.default_rng(1))
     bad = tmp_path / path.name
     bad.write_bytes(data)
-    whole = [isinstance(frame, LostFrame) for frame in frames_of(bad)]
-    assert any(whole)
+    whole = [fate(frame) for frame in frames_of(bad)]
+    assert {"lost", "doubtful"} <= set(whole)
     for start in range(1, FRAMES):
-        assert [isinstance(frame, LostFrame) for frame in frames_of(bad, start)] == whole[start:], start
+        assert [fate(frame) for frame in frames_of(bad, start)] == whole[start:], start

@@ -21,7 +21,7 @@ from mapanything_data.engine.executors.submitit import Cluster, SubmititExecutor
 from mapanything_data.errors import DataError
 from mapanything_data.sim.clip import read_frame_number, write_clip
 from mapanything_data.sources.images import ImagesSource
-from mapanything_data.sources.video import VideoSource
+from mapanything_data.sources.video import Doubtful, VideoSource
 from mapanything_data.stages.capture import CaptureConfig, capture
 from mapanything_data.storage.png import decode_png
 from mapanything_data.storage.segments import Segment, SegmentsDataset, list_segments
@@ -228,10 +228,56 @@ def test_a_corrupt_frame_in_the_middle_is_told_and_the_rest_is_captured(tmp_path
     assert run_capture(path, tmp_path / "out", segment_frames=100) == 0
 
     (segment,) = list_segments(tmp_path / "out")
-    assert [row.source_frame for row in segment.read_lost()] == [12]
+    assert [(row.source_frame, row.captured) for row in segment.read_damage()] == [(12, False)]
     assert numbers(segment) == [n for n in range(30) if n != 12]
     assert [row.frame for row in segment.read_frames()] == [*range(29)]  # numbered without a gap
     assert "lost frames 1" in capsys.readouterr().out
+
+
+def test_pictures_predicted_from_a_damaged_one_are_captured_and_marked(tmp_path):
+    path = damaged_group(tmp_path)
+
+    assert run_capture(path, tmp_path / "out", segment_frames=100) == 0
+
+    (segment,) = list_segments(tmp_path / "out")
+    rows = segment.read_frames()
+    assert [row.source_frame for row in rows] == [n for n in range(30) if n != 12]
+    assert [row.source_frame for row in rows if row.doubt] == [*range(13, 20)]  # up to the next keyframe, 20
+    assert {row.doubt for row in rows if row.doubt} == {
+        "it may be predicted from picture 12, which is damaged or missing"
+    }
+
+
+def test_pictures_predicted_from_a_damaged_one_can_be_dropped(tmp_path):
+    path = damaged_group(tmp_path)
+
+    run_capture(path, tmp_path / "out", segment_frames=100, doubtful=Doubtful.drop)
+
+    (segment,) = list_segments(tmp_path / "out")
+    assert numbers(segment) == [*range(12), *range(20, 30)]
+    assert [row.captured for row in segment.read_damage()] == [False] * 8
+
+
+def test_doubts_are_the_same_after_a_kill(tmp_path):
+    path = damaged_group(tmp_path)
+    run_capture(path, tmp_path / "whole", segment_frames=100)
+    run_capture(path, tmp_path / "cut", segment_frames=100)
+    (segment,) = list_segments(tmp_path / "cut")
+    segment.frames_file.unlink()
+    for frame in (13, 14, 25):
+        segment.picture(frame).unlink()
+
+    run_capture(path, tmp_path / "cut", segment_frames=100)
+
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def damaged_group(folder: Path) -> Path:
+    """30 pictures with a keyframe at every tenth, of which picture 12 is overwritten with zeros."""
+    path = folder / "damaged.mkv"
+    write_clip(path, frames=30, width=192, height=128, options={"g": "10", "bf": "0"})
+    spoil_packet(path, 12)
+    return path
 
 
 def test_a_loss_is_the_same_after_a_kill(tmp_path):
