@@ -64,7 +64,8 @@ def _examples(segment: Segment, rows: Sequence[FrameRow]) -> Iterator[Picture]:
     """Pictures spread evenly from the first to the last."""
     for index in sorted({round(i) for i in np.linspace(0, len(rows) - 1, PICTURES_PER_SEGMENT)} if rows else ()):
         row = rows[index]
-        caption = f"frame {row.frame:06d}, {row.timestamp:.3f} s, frame {row.source_frame} of the recording"
+        doubt = ", doubtful" if row.doubt else ""
+        caption = f"frame {row.frame:06d}, {row.timestamp:.3f} s, frame {row.source_frame} of the recording{doubt}"
         try:
             yield Picture(caption, decode_png(segment.picture(row.frame)))
         except (DataError, FileNotFoundError):
