@@ -104,9 +104,7 @@ def _show(node: Any) -> str:
 
     if node._is_missing():
         return "???"
-    if OmegaConf.is_config(node):
-        return str(OmegaConf.to_container(node, resolve=False))
-    value = node._value()
+    value = OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node._value()
     if value is None:
         return "null"
     return (

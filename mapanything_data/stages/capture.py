@@ -116,6 +116,13 @@ class CaptureWork:
         """
         clips = self.source.clips()
         items = list(self._split(clips))
+        if not items:
+            raise DataError(
+                "source",
+                f"selects no frame of {len(clips)} recordings",
+                expected="a start, end and stride that leave at least one frame",
+                remedy="correct source.start and source.end: they are seconds since a recording's first frame",
+            )
         settings = self._settings()
         if (self.output / MANIFEST).exists():
             refuse_other_settings(self.output, read_manifest(self.output, FORMAT, FORMAT_VERSION), settings)

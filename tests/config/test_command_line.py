@@ -38,6 +38,7 @@ def test_help_follows_the_choices_on_the_command_line():
 
     assert "source=images *" in help_text
     assert "source.fps=" in help_text
+    assert "source.resize=null" in help_text
 
 
 @pytest.mark.parametrize("app", APPS)

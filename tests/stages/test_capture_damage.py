@@ -9,6 +9,7 @@ import pytest
 from captures import FRAMES, SEGMENT_FRAMES, command, contents, numbers, run_capture
 
 from mapanything_data.engine import Retry
+from mapanything_data.errors import DataError
 from mapanything_data.sim.clip import write_clip
 from mapanything_data.sources.video import Doubtful
 from mapanything_data.storage.png import decode_png
@@ -135,6 +136,11 @@ def test_a_full_disk_stops_the_capture_which_goes_on_when_there_is_room(clip, sm
     again = subprocess.run(arguments, capture_output=True, text=True)
     assert (again.returncode, again.stderr) == (0, "")
     assert contents(small_disk / "drive") == undisturbed
+
+
+def test_a_time_range_without_frames_is_refused(clip, tmp_path):
+    with pytest.raises(DataError, match="selects no frame of 1 recordings"):
+        run_capture(clip, tmp_path / "out", start=99.0)
 
 
 def test_a_read_only_target_is_refused(clip, small_disk):
