@@ -52,8 +52,8 @@ def partition(items: Sequence[Item], count: int) -> list[Shard]:
     return [Shard(index, tuple(part)) for index, part in sorted(parts.items())]
 
 
-class ItemTimeoutError(Exception):
-    """An item took longer than `item_timeout_s`."""
+class ItemTimeoutError(BaseException):
+    """An item took longer than `item_timeout_s`. No `Exception`, so that a work's own error handling lets it pass."""
 
 
 @dataclass(slots=True)
@@ -130,9 +130,8 @@ class ShardTask:
         try:
             with _time_limit(self.options.item_timeout_s, self.folder.stuck(journal), isolated=self.isolated):
                 stats = self.work.run(item, _reporter(started, journal))
-        except UserError as failure:
-            error = str(failure)
-        except ItemTimeoutError as failure:
+            stats = {name: float(value) for name, value in stats.items()}
+        except (UserError, ItemTimeoutError) as failure:
             error = str(failure)
         except OSError as failure:
             stop_if_disk_refuses(failure, self.work.output)
@@ -149,7 +148,7 @@ class ShardTask:
             attempts=attempt,
             error=error,
             traceback=trace,
-            stats=dict(stats),
+            stats=stats,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from planted_work import PlantedItem, PlantedWork
 
@@ -105,6 +107,28 @@ def _hold(work, held):
     with run_lock(work.output / ".mapanything" / work.name):
         held.set()
         time.sleep(60)
+
+
+def test_numbers_that_are_no_numbers_fail_their_item_alone(work):
+    work.run = lambda item, report: {"frames": "many"} if item.key == "item_001" else {"frames": np.int64(2)}
+
+    summary = run(work, InlineExecutor(), ONCE)
+
+    assert [entry.item for entry in summary.failures] == ["item_001"]
+    assert summary.stats == {"frames": 8}
+
+
+def test_a_work_that_catches_every_exception_is_timed_out_all_the_same(work):
+    def stubborn(item, report):
+        with contextlib.suppress(Exception):
+            time.sleep(30)
+        return {}
+
+    work.run = stubborn
+
+    summary = run(work, InlineExecutor(), RunOptions(retries=0, item_timeout_s=0.2, limit=1))
+
+    assert summary.failures[0].error == "not finished within 0.2 s"
 
 
 def test_a_full_disk_stops_the_run_and_blames_no_item(work, monkeypatch):
