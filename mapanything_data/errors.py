@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 
@@ -46,9 +47,29 @@ class MissingDependencyError(UserError):
     """An optional package that the chosen component needs is not installed."""
 
     @classmethod
-    def of(cls, package: str, extra: str) -> MissingDependencyError:
-        """The error for `package`, which the extra `extra` of this project installs."""
-        return cls(package, "the package is not installed", remedy=f"pip install 'mapanything-data[{extra}]'")
+    def of(cls, module: str) -> MissingDependencyError:
+        """The error for a module of `EXTRAS`."""
+        found = "the package is not installed"
+        return cls(module, found, remedy=f"pip install 'mapanything-data[{EXTRAS[module]}]'")
+
+
+EXTRAS = {"av": "media", "cv2": "media", "isal": "media", "submitit": "slurm", "ray": "ray"}
+"""Which extra of this project installs an optional module."""
+
+
+def require(*modules: str) -> None:
+    """Make sure that optional modules can be imported, before work begins that needs them.
+
+    Raises:
+        MissingDependencyError: One of them is not installed.
+    """
+    for module in modules:
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            raise MissingDependencyError.of(module) from error
 
 
 def _rebuild(cls: type[UserError], where: str, found: str, expected: str, remedy: str) -> UserError:

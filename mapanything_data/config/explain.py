@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from mapanything_data.config.registry import field_docs
-from mapanything_data.errors import ConfigError, UserError
+from mapanything_data.errors import EXTRAS, ConfigError, MissingDependencyError, UserError
 
 
 def explain(error: Exception, app_name: str) -> UserError:
@@ -17,6 +17,8 @@ def explain(error: Exception, app_name: str) -> UserError:
 
     if isinstance(error, UserError):
         return error
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+        return MissingDependencyError.of(error.name)
     cause = error.__cause__
     if isinstance(cause, UserError):
         return cause

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mapanything_data.config.registry import component_name
 from mapanything_data.engine import Report, RunOptions, Stats
-from mapanything_data.errors import DataError
+from mapanything_data.errors import DataError, require
 from mapanything_data.scene import Frame
 from mapanything_data.sources.clip import BrokenClip, Clip, LostFrame, Source
 from mapanything_data.stages.execute import execute, folder_of, say
@@ -148,7 +148,12 @@ class CaptureWork:
         return segment_folder(self.output, item.number).complete
 
     def setup(self) -> None:
-        """Nothing to prepare."""
+        """Make sure that what decodes and encodes is there.
+
+        Raises:
+            MissingDependencyError: A package is not installed.
+        """
+        require("av", "cv2", "isal")
 
     def run(self, item: CaptureItem, report: Report) -> Stats:
         """Capture one segment, leaving out frames that are already on the disk.

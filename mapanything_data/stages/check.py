@@ -14,7 +14,7 @@ from mapanything_data.checks.finding import Finding, Severity, worst
 from mapanything_data.checks.protocol import DatasetChecks
 from mapanything_data.config.registry import component_name
 from mapanything_data.engine import Report, RunOptions, Stats
-from mapanything_data.errors import ConfigError
+from mapanything_data.errors import ConfigError, require
 from mapanything_data.stages.execute import execute, folder_of, say
 from mapanything_data.storage.tables import read_json, write_json
 
@@ -111,7 +111,12 @@ class CheckWork:
         return not self.again and kept.exists() and read_json(kept)["state"] == self._state(item)
 
     def setup(self) -> None:
-        """Nothing to prepare."""
+        """Make sure that what reads pictures is there.
+
+        Raises:
+            MissingDependencyError: A package is not installed.
+        """
+        require("cv2")
 
     def run(self, item: CheckItem, report: Report) -> Stats:  # noqa: ARG002 - an item is checked in seconds
         """Check one item and keep its findings."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mapanything_data.errors import DataError, MissingDependencyError
+from mapanything_data.errors import DataError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\x00\x00\x00\x00IEND\xaeB`\x82"  # the empty last chunk of every PNG: length, type, CRC
@@ -41,10 +41,8 @@ def encode_png(image: NDArray[Any]) -> bytes:
         raise ValueError(
             f"a PNG holds [H, W, 3] uint8 RGB or [H, W] uint8 or uint16, not {list(image.shape)} {image.dtype}"
         )
-    try:
-        from isal import isal_zlib
-    except ImportError as missing:
-        raise MissingDependencyError.of("isal", "media") from missing
+    from isal import isal_zlib
+
     height, width = image.shape[:2]
     # A window of 512 bytes (2^9) instead of 32 KiB. In a long one ISA-L takes chance matches in sensor
     # noise, which cost more bits than the literals they replace: noisy frames grow by 6 to 10 % and pass

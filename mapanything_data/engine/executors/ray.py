@@ -14,7 +14,7 @@ from mapanything_data.engine.cores import allowed_cores
 from mapanything_data.engine.deaths import Deaths
 from mapanything_data.engine.executors.processes import SHARDS_PER_WORKER
 from mapanything_data.engine.shard import Shard, ShardTask
-from mapanything_data.errors import MissingDependencyError
+from mapanything_data.errors import require
 
 
 @component("executor", "ray")
@@ -107,8 +107,7 @@ class _Runner:
 
 def _import_ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to others from runs that we start
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError.of("ray", "ray") from error
+    require("ray")
+    import ray
+
     return ray

@@ -18,7 +18,7 @@ from mapanything_data.config import component
 from mapanything_data.engine.cores import allowed_cores
 from mapanything_data.engine.deaths import Deaths
 from mapanything_data.engine.shard import Shard, ShardTask
-from mapanything_data.errors import MissingDependencyError, UserError
+from mapanything_data.errors import UserError, require
 
 _RESTARTS = 1000
 """submitit gives up after so many requeues and raises inside of the item; the journal counts attempts instead."""
@@ -117,7 +117,9 @@ class SubmititExecutor:
         return max(1, min(self.parallel_jobs, allowed_cores() // self.cores))
 
     def _open_queue(self, task: ShardTask) -> _Queue:
-        submitit = _import_submitit()
+        require("submitit")
+        import submitit
+
         folder = task.folder.path / "jobs"
         if self.cluster is Cluster.debug:
             return _DebugQueue(submitit.DebugExecutor(folder))
@@ -327,11 +329,3 @@ def _wait_until(condition: Callable[[], bool]) -> None:
 
 def _leave(signum: int, _frame: FrameType | None) -> None:
     sys.exit(128 + signum)
-
-
-def _import_submitit() -> Any:
-    try:
-        import submitit
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError.of("submitit", "slurm") from error
-    return submitit
