@@ -10,7 +10,10 @@ from pathlib import Path
 
 from mapanything_data.engine.journal import ShardJournal
 
-RECORDS = ".mapanything"
+
+def records_folder(output: Path, work_name: str) -> Path:
+    """Where the records of all runs of a work are kept."""
+    return output / ".mapanything" / work_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class RunFolder:
     @classmethod
     def create(cls, output: Path, work_name: str) -> RunFolder:
         """Make the folder of a new run, which is the current one from then on; its name sorts by time."""
-        stage = output / RECORDS / work_name
+        stage = records_folder(output, work_name)
         name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.{time.time_ns() % 10**9:09d}-{os.getpid()}"
         folder = cls(stage, stage / "runs" / name)
         folder.journal.mkdir(parents=True)

@@ -32,7 +32,6 @@ def run_lock(stage: Path) -> Iterator[None]:
     Raises:
         OutputBusyError: Another run, or workers that outlived theirs, write to it.
     """
-    stage.mkdir(parents=True, exist_ok=True)
     path = stage / "lock"
     with path.open("a+", encoding="utf-8") as file:
         if not _try_lock(file.fileno(), fcntl.LOCK_EX):

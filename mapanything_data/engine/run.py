@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from mapanything_data.engine.executor import Executor
-from mapanything_data.engine.folder import RunFolder, journals_of_all_runs
+from mapanything_data.engine.folder import RunFolder, journals_of_all_runs, records_folder
 from mapanything_data.engine.journal import read_entries
 from mapanything_data.engine.lock import run_lock, wait_for_orphans
 from mapanything_data.engine.options import Retry, RunOptions
@@ -52,8 +52,9 @@ def run(work: AnyWork, executor: Executor, options: RunOptions, record: Mapping[
         StoppedBySignal: Ctrl-C or SIGTERM; carries the summary of what was done until then.
     """
     clock = time.perf_counter()
+    stage = records_folder(work.output, work.name)
     try:
-        (work.output / ".mapanything").mkdir(parents=True, exist_ok=True)
+        stage.mkdir(parents=True, exist_ok=True)
     except OSError as failure:
         stop_if_disk_refuses(failure, work.output)
         raise DataError(
@@ -61,7 +62,7 @@ def run(work: AnyWork, executor: Executor, options: RunOptions, record: Mapping[
             f"cannot be written ({failure.strerror})",
             remedy="choose a folder that you may write to",
         ) from failure
-    with _signals_raise(), run_lock(work.output / ".mapanything" / work.name):
+    with _signals_raise(), run_lock(stage):
         folder = RunFolder.create(work.output, work.name)
         wait_for_orphans(folder.stage)
         folder.save(record or {})
@@ -111,8 +112,8 @@ def _refuse_double_keys(items: Sequence[Item], work: AnyWork) -> None:
 
 
 def _keys_that_failed(work: AnyWork) -> set[str]:
-    stage = work.output / ".mapanything" / work.name
-    return {entry.item for entry in read_entries(journals_of_all_runs(stage), only="failed")}
+    journals = journals_of_all_runs(records_folder(work.output, work.name))
+    return {entry.item for entry in read_entries(journals, only="failed")}
 
 
 def _execute(

@@ -14,6 +14,7 @@ from mapanything_data.checks.finding import Finding, Severity, worst
 from mapanything_data.checks.protocol import DatasetChecks
 from mapanything_data.config.registry import component_name
 from mapanything_data.engine import Report, RunOptions, Stats
+from mapanything_data.engine.folder import records_folder
 from mapanything_data.errors import ConfigError, require
 from mapanything_data.stages.execute import execute, folder_of, say
 from mapanything_data.storage.tables import read_json, write_json
@@ -161,7 +162,7 @@ class CheckWork:
         return checks
 
     def _kept(self, item: CheckItem) -> Path:
-        return self.output / ".mapanything" / self.name / "findings" / f"{item.key.replace('/', '~')}.json"
+        return records_folder(self.output, self.name) / "findings" / f"{item.key.replace('/', '~')}.json"
 
     def _state(self, item: CheckItem) -> str:
         digest = hashlib.blake2b(digest_size=16)

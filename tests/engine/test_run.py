@@ -102,9 +102,12 @@ def test_a_second_run_on_the_same_output_is_refused_and_says_who_holds_it(work):
 
 
 def _hold(work, held):
+    from mapanything_data.engine.folder import records_folder
     from mapanything_data.engine.lock import run_lock
 
-    with run_lock(work.output / ".mapanything" / work.name):
+    stage = records_folder(work.output, work.name)
+    stage.mkdir(parents=True)
+    with run_lock(stage):
         held.set()
         time.sleep(60)
 
