@@ -19,6 +19,7 @@ setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt scripts/system_packages.sh
 	scripts/system_packages.sh libgl1 libglib2.0-0
+	$(PYTHON) -c "import ensurepip" 2>/dev/null || scripts/system_packages.sh python3-venv
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	touch $@

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from mapanything_data import __version__
 from mapanything_data.checks.finding import Finding, Severity, worst
 from mapanything_data.checks.protocol import DatasetChecks
 from mapanything_data.config.registry import component_name
@@ -57,7 +58,7 @@ def check(config: CheckConfig) -> int:
     )
     work.items()  # where there is no such data set, nothing is written either
     summary = execute(work, config.executor, config)
-    findings = work.findings()
+    findings = work.findings(failed={*(entry.item for entry in summary.failures), *summary.failed_before})
     verdict = worst(findings)
     write_json(
         work.output / "check.json",
@@ -128,23 +129,22 @@ class CheckWork:
         write_json(kept, {"state": state, "findings": [finding.to_dict() for finding in findings]})
         return {}
 
-    def findings(self) -> list[Finding]:
-        """All findings: about the whole, then item by item. An item that could not be checked is one."""
+    def findings(self, failed: Container[str]) -> list[Finding]:
+        """All findings: about the whole, then item by item.
+
+        Args:
+            failed: Keys of items whose check failed. That is a finding, and so is an item that was not checked yet.
+        """
         findings = self._checks().check_whole()
         for item in self.items():
-            kept = self._kept(item)
-            if kept.exists():
-                findings += [Finding.from_dict(values) for values in read_json(kept)["findings"]]
+            if item.key in failed:
+                remedy = "see the failures above; retry=failed checks it again"
+                findings.append(Finding(Severity.fail, "unchecked", item.key, "could not be checked", remedy))
+            elif self._kept(item).exists():
+                findings += [Finding.from_dict(values) for values in read_json(self._kept(item))["findings"]]
             else:
-                findings.append(
-                    Finding(
-                        Severity.fail,
-                        "unchecked",
-                        item.key,
-                        "could not be checked",
-                        "see the failures above; retry=failed",
-                    )
-                )
+                remedy = "run the check again without a limit"
+                findings.append(Finding(Severity.warn, "unchecked", item.key, "has not been checked yet", remedy))
         return findings
 
     def _checks(self) -> DatasetChecks:
@@ -165,7 +165,7 @@ class CheckWork:
         return records_folder(self.output, self.name) / "findings" / f"{item.key.replace('/', '~')}.json"
 
     def _state(self, item: CheckItem) -> str:
-        digest = hashlib.blake2b(digest_size=16)
+        digest = hashlib.blake2b(__version__.encode(), digest_size=16)  # another version may check more
         for path in sorted(self._checks().files(item.key)):
             facts = path.stat()
             digest.update(f"{path.relative_to(self.root)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())

@@ -7,6 +7,7 @@ import json
 import pytest
 from segments_data import picture, write_dataset
 
+from mapanything_data.engine import Retry
 from mapanything_data.engine.executors.inline import InlineExecutor
 from mapanything_data.engine.executors.processes import ProcessesExecutor
 from mapanything_data.errors import DataError
@@ -91,6 +92,22 @@ def test_a_data_set_that_must_not_be_written_to_is_checked_into_another_folder(r
 
     assert sorted(root.rglob("*")) == before
     assert (tmp_path / "elsewhere" / "check.json").exists()
+
+
+def test_what_a_limit_leaves_out_is_a_warning(root, capsys):
+    assert run_check(root, limit=2) == 3
+    assert "WARN  segment_02: has not been checked yet" in capsys.readouterr().out
+
+    assert run_check(root) == 0
+
+
+def test_an_item_that_cannot_be_checked_is_a_failure_until_it_is_tried_again(root, monkeypatch):
+    monkeypatch.setattr("mapanything_data.checks.pictures.BLACK_LEVEL", "dark")  # no number: the comparison raises
+    assert run_check(root) == 4
+    monkeypatch.undo()
+
+    assert run_check(root) == 4
+    assert run_check(root, retry=Retry.failed) == 0
 
 
 def test_processes_find_the_same(root, tmp_path):
