@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -43,6 +44,8 @@ def app(stage: Callable[[ConfigT], int]) -> Callable[[], NoReturn]:
         except UserError as error:
             _tell(error)
             sys.exit(EXIT_REFUSED)
+        except KeyboardInterrupt:  # before any work began; the engine deals with the rest
+            sys.exit(128 + signal.SIGINT)
 
     return main
 
