@@ -35,7 +35,7 @@ class PictureLog:
 
     def findings(self) -> Iterator[Finding]:
         """Black, frozen and repeated pictures; black ones are not told again as frozen."""
-        for first, last in _runs(self.black):
+        for first, last in runs(self.black):
             yield self._finding("black", first, last, "black", "check lens cover, exposure and decoding")
         coloured = {frame: digest for frame, digest in self.digests.items() if frame not in set(self.black)}
         frozen: set[int] = set()
@@ -73,7 +73,7 @@ class PictureLog:
         return Finding(Severity.warn, check, self.segment, found, remedy)
 
 
-def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+def runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
     """First and last of each run of consecutive numbers, single ones included."""
     breaks = [i for i, (a, b) in enumerate(pairwise(numbers), start=1) if b != a + 1]
     for start, stop in pairwise([0, *breaks, len(numbers)]):
@@ -84,5 +84,5 @@ def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
 def _identical_runs(digests: dict[int, bytes]) -> Iterator[tuple[int, int]]:
     """First and last frame of each run of two or more neighbours with the same digest."""
     same = [b for a, b in pairwise(sorted(digests)) if b == a + 1 and digests[a] == digests[b]]
-    for first, last in _runs(same):
+    for first, last in runs(same):
         yield first - 1, last

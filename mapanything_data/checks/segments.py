@@ -10,16 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from mapanything_data.checks.finding import Finding, Severity
-from mapanything_data.checks.pictures import PictureLog
+from mapanything_data.checks.pictures import PictureLog, runs
 from mapanything_data.errors import DataError
+from mapanything_data.storage.manifest import Manifest
 from mapanything_data.storage.png import decode_png
 from mapanything_data.storage.segments import (
     DamageRow,
     FrameRow,
     Segment,
     SegmentOrigin,
+    frame_file_name,
     open_segments,
-    segment_folder,
+    recordings_of,
 )
 
 LAYERS = {"features": True, "depth_npy": True, "labels": False}
@@ -66,7 +68,7 @@ class Checks:
         try:
             origin, rows, damage = segment.read_origin(), segment.read_frames(), segment.read_damage()
         except DataError as error:
-            return [Finding(Severity.fail, "table", item, str(error).replace("\n", " "), error.remedy)]
+            return [Finding(Severity.fail, "table", item, f"{Path(error.where).name} {error.found}", error.remedy)]
         lost = [row for row in damage if not row.captured]
         return [
             *_check_counts(segment, origin, rows, lost),
@@ -90,46 +92,52 @@ class Checks:
                     "run capture with this dataset.root",
                 )
             )
-        numbers = {segment.number for segment in segments}
-        findings += [
-            Finding(
-                Severity.fail,
-                "missing",
-                segment_folder(self._root, number).name,
-                "the segment is missing, though later ones are there",
-                "run the same capture command again with retry=failed",
-            )
-            for number in range(max(numbers, default=0))
-            if number not in numbers
-        ]
-        for recording in manifest.provenance.get("recordings", ()):
-            if "problem" in recording:
-                findings.append(
-                    Finding(
-                        Severity.fail,
-                        "recording",
-                        recording["name"],
-                        recording["problem"],
-                        "mend or leave out the recording, then capture with retry=failed",
-                    )
-                )
+        findings += _check_plan(manifest, segments)
+        for recording in recordings_of(manifest):
+            if recording.problem:
+                remedy = "mend the recording, then capture with retry=failed"
+                findings.append(Finding(Severity.fail, "recording", recording.name, recording.problem, remedy))
             findings += [
-                Finding(
-                    Severity.warn,
-                    "recording",
-                    recording["name"],
-                    warning,
-                    "see whether another copy is whole",
-                )
-                for warning in recording.get("warnings", ())
+                Finding(Severity.warn, "recording", recording.name, warning, "see whether another copy is whole")
+                for warning in recording.warnings
             ]
         return findings
+
+
+def _check_plan(manifest: Manifest, segments: Sequence[Segment]) -> Iterator[Finding]:
+    """Compare the segments on the disk with those that the recordings were split into."""
+    planned, broken = set[int](), set[int]()
+    for recording in recordings_of(manifest):
+        numbers = range(recording.first_segment, recording.stop_segment)
+        (broken if recording.problem else planned).update(numbers)
+    on_disk = {segment.number for segment in segments}
+    for first, last in runs(sorted(planned - on_disk)):
+        yield Finding(
+            Severity.fail,
+            "missing",
+            _name_range(first, last),
+            f"{last - first + 1} segments of the recordings are not there",
+            "run the same capture command again, with retry=failed if it says that they failed before",
+        )
+    for first, last in runs(sorted(on_disk - planned - broken)):
+        yield Finding(
+            Severity.fail,
+            "unplanned",
+            _name_range(first, last),
+            f"{last - first + 1} segments are there which no recording of manifest.json was split into",
+            "move them elsewhere, or restore manifest.json",
+        )
+
+
+def _name_range(first: int, last: int) -> str:
+    return f"segment_{first:02d}" if first == last else f"segment_{first:02d} to segment_{last:02d}"
 
 
 def _check_counts(
     segment: Segment, origin: SegmentOrigin, rows: Sequence[FrameRow], lost: Sequence[DamageRow]
 ) -> Iterator[Finding]:
-    on_disk, in_table = _numbers(segment.raw), [row.frame for row in rows]
+    in_table = [row.frame for row in rows]
+    on_disk = {frame for path in segment.raw.glob("*") if (frame := _frame_of(path)) is not None}
     missing, extra = sorted(set(in_table) - on_disk), sorted(on_disk - set(in_table))
     if missing:
         yield Finding(
@@ -155,7 +163,7 @@ def _check_counts(
             "frames.jsonl does not number the frames 0, 1, 2, ...",
             "delete the segment's folder and run the same capture command again",
         )
-    strays = sorted(path.name for path in segment.raw.iterdir() if not _is_numbered(path))
+    strays = sorted(path.name for path in segment.raw.glob("*") if _frame_of(path) is None)
     if strays:
         yield Finding(
             Severity.warn,
@@ -282,12 +290,17 @@ def _check_pictures(segment: Segment, origin: SegmentOrigin, rows: Sequence[Fram
     return findings + list(log.findings())
 
 
-def _numbers(folder: Path) -> set[int]:
-    return {int(path.stem) for path in folder.iterdir() if _is_numbered(path)} if folder.is_dir() else set()
+def _frame_of(path: Path) -> int | None:
+    """The frame whose picture a file is, by its exact name; None for any other file."""
+    if not _NUMBERED.fullmatch(path.stem) or not path.is_file():
+        return None
+    frame = int(path.stem)
+    return frame if path.name == frame_file_name(frame) else None
 
 
-def _is_numbered(path: Path) -> bool:
-    return _NUMBERED.fullmatch(path.stem) is not None
+def _numbers(layer: Path) -> set[int]:
+    """Numbers of the frames that a layer's folder holds something for."""
+    return {int(path.stem) for path in layer.glob("*") if _NUMBERED.fullmatch(path.stem) and path.is_file()}
 
 
 def _tell(numbers: Sequence[int]) -> str:

@@ -24,6 +24,13 @@ def explain(error: Exception, app_name: str) -> UserError:
         return cause
     if isinstance(error, MissingConfigException):
         return _unknown_choice(error)
+    if isinstance(error, HydraException) and "Ambiguous value" in str(error):
+        return ConfigError(
+            "command line",
+            _first_line(error),
+            expected="one value, or -m for a sweep over several",
+            remedy="a name with a comma needs two kinds of quotes: 'source.path=\"a,b.mp4\"'",
+        )
     if isinstance(error, OverrideParseException):
         return ConfigError(
             error.override or "command line",
@@ -32,9 +39,9 @@ def explain(error: Exception, app_name: str) -> UserError:
             remedy="for a path with special characters: 'key=\"my (clip).mp4\"', with both kinds of quotes",
         )
     if isinstance(cause, OmegaConfBaseException):
-        return _bad_value(cause, str(error))
+        return _bad_value(cause)
     if isinstance(error, OmegaConfBaseException):
-        return _bad_value(error, "")
+        return _bad_value(error)
     if isinstance(error, HydraException):
         return ConfigError(app_name, _first_line(error), remedy=f"see python -m mapanything_data.{app_name} --help")
     return UnexpectedError(
@@ -95,7 +102,7 @@ def _unknown_choice(error: Any) -> ConfigError:
     )
 
 
-def _bad_value(error: Any, context: str) -> ConfigError:
+def _bad_value(error: Any) -> ConfigError:
     from omegaconf import errors
 
     key = str(error.full_key or error.key or "configuration")
@@ -107,7 +114,7 @@ def _bad_value(error: Any, context: str) -> ConfigError:
         return ConfigError(key, "is not set", expected=doc or "a value", remedy=f"add {key}=...")
     if isinstance(error, errors.ValidationError):
         return ConfigError(key, _first_line(error), expected=doc, remedy=f"correct {key}; --help describes it")
-    return ConfigError(key, _first_line(error), remedy=(context.partition("\n")[0] or "--help describes every option"))
+    return ConfigError(key, _first_line(error), remedy="--help describes every option")
 
 
 def _doc_of(error: Any) -> str:

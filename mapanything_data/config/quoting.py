@@ -25,4 +25,6 @@ def quote_override(argument: str) -> str:
 def _quote(value: str) -> str:
     if _TAKEN_UNQUOTED.fullmatch(value):
         return value
-    return '"' + value.replace('"', '\\"') + '"'
+    # Within quotes, backslashes escape only where they stand before a quote or at the end.
+    escaped = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + ("\\" + found[2] if found[2] else ""), value)
+    return f'"{escaped}"'

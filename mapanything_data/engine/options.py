@@ -7,6 +7,26 @@ from enum import Enum
 
 from mapanything_data.errors import ConfigError
 
+MAX_TIMEOUT_S = 30 * 24 * 3600.0
+"""A month; what waits longer waits for ever."""
+
+
+def require_at_least(minimum: float, **values: float) -> None:
+    """Refuse executor options that are too small.
+
+    Args:
+        minimum: The least that makes sense.
+        values: Options of the executor by name.
+
+    Raises:
+        ConfigError: Names the first option that is smaller.
+    """
+    for name, value in values.items():
+        if not minimum <= value:
+            raise ConfigError(
+                f"executor.{name}", str(value), expected=f"{minimum:g} or more", remedy=f"correct executor.{name}"
+            )
+
 
 class Retry(str, Enum):
     """What to do about items that failed in an earlier run."""
@@ -38,7 +58,7 @@ class RunOptions:
             raise ConfigError("limit", str(self.limit), expected="-1 or a count", remedy="limit=-1 runs all items")
         if self.retries < 0:
             raise ConfigError("retries", str(self.retries), expected="0 or more", remedy="retries=0 tries once")
-        if self.item_timeout_s is not None and self.item_timeout_s <= 0:
+        if self.item_timeout_s is not None and not 0 < self.item_timeout_s < MAX_TIMEOUT_S:
             raise ConfigError(
                 "item_timeout_s",
                 str(self.item_timeout_s),

@@ -51,21 +51,24 @@ def run(work: AnyWork, executor: Executor, options: RunOptions, record: Mapping[
         UserError: The machine, not an item, is at fault: the disk is full, `setup` failed.
         StoppedBySignal: Ctrl-C or SIGTERM; carries the summary of what was done until then.
     """
-    clock = time.perf_counter()
-    stage = records_folder(work.output, work.name)
     try:
-        stage.mkdir(parents=True, exist_ok=True)
+        return _run(work, executor, options, record or {})
     except OSError as failure:
         stop_if_disk_refuses(failure, work.output)
-        raise DataError(
-            work.output,
-            f"cannot be written ({failure.strerror})",
-            remedy="choose a folder that you may write to",
-        ) from failure
+        if isinstance(failure, PermissionError):
+            remedy = "choose a folder that you may write to"
+            raise DataError(failure.filename or work.output, "may not be written", remedy=remedy) from failure
+        raise
+
+
+def _run(work: AnyWork, executor: Executor, options: RunOptions, record: Mapping[str, str]) -> Summary:
+    clock = time.perf_counter()
+    stage = records_folder(work.output, work.name)
+    stage.mkdir(parents=True, exist_ok=True)
     with _signals_raise(), run_lock(stage):
         folder = RunFolder.create(work.output, work.name)
         wait_for_orphans(folder.stage)
-        folder.save(record or {})
+        folder.save(record)
         plan = _plan(work, options)
         try:
             _execute(work, executor, options, plan.selected, folder)
@@ -112,8 +115,10 @@ def _refuse_double_keys(items: Sequence[Item], work: AnyWork) -> None:
 
 
 def _keys_that_failed(work: AnyWork) -> set[str]:
+    """Keys of the items whose last attempt in any earlier run failed."""
     journals = journals_of_all_runs(records_folder(work.output, work.name))
-    return {entry.item for entry in read_entries(journals, only="failed")}
+    last_outcome = {entry.item: entry.outcome for entry in read_entries(journals)}
+    return {item for item, outcome in last_outcome.items() if outcome == "failed"}
 
 
 def _execute(
@@ -150,6 +155,8 @@ def _signals_raise() -> Iterator[None]:
         return
 
     def stop(signum: int, _frame: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)  # a second one must not cut the clean-up short; SIGKILL still ends it
         raise StoppedBySignal(signum)
 
     previous = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}

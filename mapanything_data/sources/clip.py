@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from glob import glob
@@ -112,11 +114,12 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
     """File names, with as many parent folders in front as it takes to tell two files of one name apart."""
-    resolved = [path.resolve().parts for path in paths]
+    absolute = [path.absolute().parts for path in paths]
     depth = [1] * len(paths)
     while True:
-        names = ["/".join(parts[-count:]).lstrip("/") for parts, count in zip(resolved, depth, strict=True)]
-        clashes = [at for at, name in enumerate(names) if names.count(name) > 1 and depth[at] < len(resolved[at])]
+        names = ["/".join(parts[-count:]).lstrip("/") for parts, count in zip(absolute, depth, strict=True)]
+        uses = Counter(names)
+        clashes = [at for at, name in enumerate(names) if uses[name] > 1 and depth[at] < len(absolute[at])]
         if not clashes:
             return names
         for at in clashes:
@@ -156,12 +159,21 @@ class Settings(Protocol):
     fps: Any
 
 
+MAX_SIDE = 16384
+"""Pixels; no camera has more, and a typing error should not ask for gigabytes."""
+
+
 def check_settings(source: Settings) -> None:
     """Refuse settings that make no sense.
 
     Raises:
         ConfigError: Names the setting.
     """
+    numbers = [source.start, source.end, source.fps, *(source.intrinsics or ())]
+    if not all(math.isfinite(number) for number in numbers if number is not None):
+        raise ConfigError(
+            "source", f"found {numbers}", expected="finite numbers", remedy="correct start, end, fps, intrinsics"
+        )
     if source.start is not None and source.end is not None and source.end <= source.start:
         raise ConfigError(
             "source.end", f"{source.end} s is not after source.start={source.start} s", remedy="set a later end"
@@ -170,9 +182,14 @@ def check_settings(source: Settings) -> None:
         raise ConfigError("source.stride", f"found {source.stride}", expected="1 or more", remedy="1 takes every frame")
     if source.fps is not None and not source.fps > 0:
         raise ConfigError("source.fps", f"found {source.fps}", expected="above 0", remedy="set the camera's rate")
-    if source.resize is not None and (len(source.resize) != 2 or min(source.resize) < 1):
+    if source.resize is not None and (
+        len(source.resize) != 2 or min(source.resize) < 1 or max(source.resize) > MAX_SIDE
+    ):
         raise ConfigError(
-            "source.resize", f"found {source.resize}", expected="[width, height]", remedy="for example [640,360]"
+            "source.resize",
+            f"found {source.resize}",
+            expected=f"[width, height], each from 1 to {MAX_SIDE}",
+            remedy="for example [640,360]",
         )
     if source.intrinsics is not None and (len(source.intrinsics) != 4 or min(source.intrinsics[:2]) <= 0):
         raise ConfigError(

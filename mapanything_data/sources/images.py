@@ -52,13 +52,16 @@ class ImagesSource:
     intrinsics: list[float] | None = None
     """[fx, fy, cx, cy] of the upright picture before resize; integer pixel centres."""
 
+    def __post_init__(self) -> None:
+        """Refuse settings that make no sense."""
+        check_settings(self)
+
     def paths(self) -> list[Path]:
         """The folders that hold the images."""
         return list(self._images())
 
     def clips(self) -> list[Clip | BrokenClip]:
         """Every folder with its selected frames; opens one image of each folder."""
-        check_settings(self)
         folders = self._images()
         clips: list[Clip | BrokenClip] = []
         for name, (folder, files) in zip(unique_names(list(folders)), folders.items(), strict=True):

@@ -67,13 +67,16 @@ class VideoSource:
     fps: float | None = None
     """Frames per second of raw streams, which carry no time stamps; by default what their header says."""
 
+    def __post_init__(self) -> None:
+        """Refuse settings that make no sense."""
+        check_settings(self)
+
     def paths(self) -> list[Path]:
         """The video files, in natural order."""
         return list_paths(self.path, VIDEO_SUFFIXES, "videos")
 
     def clips(self) -> list[Clip | BrokenClip]:
         """Every file with its selected frames; reads all packets and decodes one picture of each file."""
-        check_settings(self)
         paths = self.paths()
         clips: list[Clip | BrokenClip] = []
         for name, path in zip(unique_names(paths), paths, strict=True):

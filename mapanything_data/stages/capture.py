@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ from mapanything_data.storage.segments import (
     FrameRow,
     Segment,
     SegmentOrigin,
+    list_segments,
     segment_folder,
 )
 
@@ -123,11 +125,20 @@ class CaptureWork:
                 expected="a start, end and stride that leave at least one frame",
                 remedy="correct source.start and source.end: they are seconds since a recording's first frame",
             )
+        on_disk = list_segments(self.output)
+        known = read_manifest(self.output, FORMAT, FORMAT_VERSION) if (self.output / MANIFEST).exists() else None
         settings = self._settings()
-        if (self.output / MANIFEST).exists():
-            refuse_other_settings(self.output, read_manifest(self.output, FORMAT, FORMAT_VERSION), settings)
-        for item in items:
-            _refuse_other_recording(item, segment_folder(self.output, item.number))
+        if on_disk:
+            if known is None:
+                raise DataError(
+                    self.output,
+                    f"holds {on_disk[0].name} and no manifest.json, so nobody knows what it is made from",
+                    remedy="restore manifest.json, or use another dataset.root",
+                )
+            refuse_other_settings(self.output, known, settings)
+            planned = {item.number: item for item in items}
+            for segment in on_disk:
+                _refuse_other_recording(planned.get(segment.number), segment)
         write_manifest(
             self.output,
             Manifest(
@@ -136,8 +147,9 @@ class CaptureWork:
                 settings=settings,
                 fingerprint=fingerprint(settings),
                 provenance={
-                    "recordings": [_describe(clip) for clip in clips],
-                    "software": software_versions(),
+                    "recordings": self._recordings(clips, known if on_disk else None),
+                    # Of the capture that began the data set; each run records its own versions.
+                    "software": known.provenance["software"] if known and on_disk else software_versions(),
                 },
             ),
         )
@@ -168,7 +180,9 @@ class CaptureWork:
         remove_unfinished(segment.folder)
         remove_unfinished(segment.raw)
         segment.write_origin(_origin(item.clip, item))
+        segment.mend_damage()
         damage = {row.source_frame: row for row in segment.read_damage()}
+        lost = sorted(row.source_frame for row in damage.values() if not row.captured)
         with PictureWriter(self.threads) as writer:
             for index, frame in self.source.frames(
                 item.clip, item.start, item.stop, skip=_settled(item, segment, damage)
@@ -176,9 +190,11 @@ class CaptureWork:
                 row = _damage_row(frame)
                 if row and row.source_frame not in damage:
                     damage[row.source_frame] = row
-                    segment.write_damage(damage.values())
+                    segment.append_damage(row)
+                    if not row.captured:
+                        insort(lost, row.source_frame)
                 if isinstance(frame, Frame):
-                    lost_before = sum(not r.captured and r.source_frame < frame.source_frame for r in damage.values())
+                    lost_before = bisect_left(lost, frame.source_frame)
                     writer.put(segment.picture(index - item.start - lost_before), frame.image)
                 report((index - item.start) / (item.stop - item.start))
         kept = _kept(item, damage)
@@ -188,6 +204,8 @@ class CaptureWork:
                 f"none of the {item.stop - item.start} frames of {segment.name} can be decoded",
                 remedy="play the file to see whether it is damaged; leave it out of source.path if it is",
             )
+        if damage:
+            segment.write_damage(sorted(damage.values(), key=lambda row: row.source_frame))
         segment.write_frames(_frame_row(item.clip, number, index, damage) for number, index in enumerate(kept))
         doubtful = sum(row.captured for row in damage.values())
         return {
@@ -207,6 +225,20 @@ class CaptureWork:
             for start in range(0, len(clip.source_frames), self.segment_frames):
                 yield CaptureItem(number, clip, start, min(start + self.segment_frames, len(clip.source_frames)))
                 number += 1
+
+    def _recordings(self, clips: Sequence[Clip | BrokenClip], known: Manifest | None) -> list[dict[str, Any]]:
+        """What the manifest says of each recording; one that broke after it was captured keeps what was said before."""
+        said_before = {entry["name"]: entry for entry in known.provenance["recordings"]} if known else {}
+        entries = []
+        number = 0
+        for clip in clips:
+            parts = 1 if isinstance(clip, BrokenClip) else -(-len(clip.source_frames) // self.segment_frames)
+            entry = _describe(clip) | {"segments": [number, number + parts]}
+            before = said_before.get(clip.name, entry)
+            captured = isinstance(clip, BrokenClip) and before["segments"] == entry["segments"]
+            entries.append(before if captured else entry)
+            number += parts
+        return entries
 
     def _settings(self) -> dict[str, Any]:
         source = {f"source.{key}": value for key, value in plain(self.source).items() if key != "path"}
@@ -264,18 +296,36 @@ def _origin(clip: Clip, item: CaptureItem) -> SegmentOrigin:
     )
 
 
-def _refuse_other_recording(item: CaptureItem, segment: Segment) -> None:
-    """Make sure that a segment which was begun comes from the same frames of the same recording."""
-    if isinstance(item.clip, BrokenClip) or not segment.origin_file.exists():
+def _refuse_other_recording(item: CaptureItem | None, segment: Segment) -> None:
+    """Make sure that a segment which is on the disk comes from the frames that are planned for it."""
+    if not segment.origin_file.exists():
+        if segment.raw.is_dir() and any(segment.raw.iterdir()):
+            raise DataError(
+                segment.raw,
+                "holds files, but no segment.json says where they come from",
+                remedy="move them elsewhere: this folder belongs to the capture",
+            )
         return
-    was, now = segment.read_origin(), _origin(item.clip, item)
-    if was != now:
-        raise DataError(
-            segment.folder,
-            f"was captured from frames {was.first_source_frame} ff. of {was.source} ({was.source_bytes} bytes)",
-            expected=f"frames {now.first_source_frame} ff. of {now.source} ({now.source_bytes} bytes)",
-            remedy="the recordings have changed since: capture them into another dataset.root",
-        )
+    was = segment.read_origin()
+    is_same = item is not None and item.clip.name == was.source
+    if item is not None and is_same and (isinstance(item.clip, BrokenClip) or _origin(item.clip, item) == was):
+        return
+    raise DataError(
+        segment.folder,
+        f"was captured from frames {was.first_source_frame} ff. of {was.source} ({was.source_bytes} bytes)",
+        expected=_expected(item),
+        remedy="the recordings have changed: give source.path those that the data set was made from, in their order,"
+        " or use another dataset.root",
+    )
+
+
+def _expected(item: CaptureItem | None) -> str:
+    if item is None:
+        return "no segment of this number"
+    if isinstance(item.clip, BrokenClip):
+        return f"a segment of {item.clip.name}"
+    now = _origin(item.clip, item)
+    return f"frames {now.first_source_frame} ff. of {now.source} ({now.source_bytes} bytes)"
 
 
 def _describe(clip: Clip | BrokenClip) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from mapanything_data.checks.protocol import DatasetChecks
 from mapanything_data.config.registry import component_name
 from mapanything_data.engine import Report, RunOptions, Stats
 from mapanything_data.engine.folder import records_folder
-from mapanything_data.errors import ConfigError, require
-from mapanything_data.stages.execute import execute, folder_of, say
+from mapanything_data.errors import ConfigError, DataError, require
+from mapanything_data.stages.execute import absolute_path, execute, folder_of, say
 from mapanything_data.storage.tables import read_json, write_json
 
 _SHOWN = 20
@@ -53,7 +53,7 @@ def check(config: CheckConfig) -> int:
     work = CheckWork(
         dataset=name,
         root=folder_of(config.dataset),
-        output=Path(config.output).expanduser().absolute(),
+        output=absolute_path("output", config.output),
         again=config.again,
     )
     work.items()  # where there is no such data set, nothing is written either
@@ -109,8 +109,7 @@ class CheckWork:
 
     def done(self, item: CheckItem) -> bool:
         """Whether there are findings about exactly the files that are there now."""
-        kept = self._kept(item)
-        return not self.again and kept.exists() and read_json(kept)["state"] == self._state(item)
+        return not self.again and self._kept_findings(item) is not None
 
     def setup(self) -> None:
         """Make sure that what reads pictures is there.
@@ -137,11 +136,12 @@ class CheckWork:
         """
         findings = self._checks().check_whole()
         for item in self.items():
+            kept = self._kept_findings(item)
             if item.key in failed:
                 remedy = "see the failures above; retry=failed checks it again"
                 findings.append(Finding(Severity.fail, "unchecked", item.key, "could not be checked", remedy))
-            elif self._kept(item).exists():
-                findings += [Finding.from_dict(values) for values in read_json(self._kept(item))["findings"]]
+            elif kept is not None:
+                findings += kept
             else:
                 remedy = "run the check again without a limit"
                 findings.append(Finding(Severity.warn, "unchecked", item.key, "has not been checked yet", remedy))
@@ -164,10 +164,23 @@ class CheckWork:
     def _kept(self, item: CheckItem) -> Path:
         return records_folder(self.output, self.name) / "findings" / f"{item.key.replace('/', '~')}.json"
 
+    def _kept_findings(self, item: CheckItem) -> list[Finding] | None:
+        """What an earlier check found, or None unless it was about exactly the files that are there now."""
+        try:
+            kept = read_json(self._kept(item))
+            if kept["state"] == self._state(item):
+                return [Finding.from_dict(values) for values in kept["findings"]]
+        except (DataError, KeyError, TypeError, ValueError):  # absent or damaged: the item is checked again
+            return None
+        return None
+
     def _state(self, item: CheckItem) -> str:
         digest = hashlib.blake2b(__version__.encode(), digest_size=16)  # another version may check more
         for path in sorted(self._checks().files(item.key)):
-            facts = path.stat()
+            try:
+                facts = path.stat()
+            except FileNotFoundError:  # a capture that is under way renames its files
+                continue
             digest.update(f"{path.relative_to(self.root)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
         return digest.hexdigest()
 

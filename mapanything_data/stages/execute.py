@@ -10,6 +10,7 @@ from mapanything_data.engine import RunOptions, Summary, run
 from mapanything_data.engine.executor import Executor
 from mapanything_data.engine.run import StoppedBySignal
 from mapanything_data.engine.work import AnyWork
+from mapanything_data.errors import ConfigError
 from mapanything_data.storage.provenance import run_record
 
 
@@ -43,5 +44,20 @@ def say(text: str) -> None:
 
 
 def folder_of(dataset: Any) -> Path:
-    """The root of a dataset component as an absolute path."""
-    return Path(dataset.root).expanduser().absolute()
+    """The root of a dataset component as an absolute path.
+
+    Raises:
+        ConfigError: It is empty.
+    """
+    return absolute_path("dataset.root", dataset.root)
+
+
+def absolute_path(key: str, text: str) -> Path:
+    """The folder that an option names.
+
+    Raises:
+        ConfigError: The option is empty, as when a shell variable is not set.
+    """
+    if not text.strip():
+        raise ConfigError(key, "is empty", expected="a folder", remedy=f"give {key}=FOLDER; '.' is the current folder")
+    return Path(text).expanduser().absolute()

@@ -9,7 +9,7 @@ from typing import Any
 
 from mapanything_data.config.registry import component_name
 from mapanything_data.errors import ConfigError, DataError
-from mapanything_data.stages.execute import folder_of, say
+from mapanything_data.stages.execute import absolute_path, folder_of, say
 from mapanything_data.storage.atomic import write_atomic
 from mapanything_data.storage.tables import read_json, write_json
 from mapanything_data.viz.report import Report, plain_number, render_html
@@ -36,7 +36,7 @@ def report(config: ReportConfig) -> int:
         python -m mapanything_data.report dataset=segments dataset.root=data/drive
         python -m mapanything_data.report dataset.root=/mnt/readonly/drive output=/tmp/drive-check
     """
-    root, output = folder_of(config.dataset), Path(config.output).expanduser().absolute()
+    root, output = folder_of(config.dataset), absolute_path("output", config.output)
     summary = _summarise(component_name(config.dataset), root)
     check = read_json(output / "check.json") if (output / "check.json").exists() else None
     try:

@@ -67,6 +67,8 @@ def read_manifest(root: Path, format_name: str, version: int) -> Manifest:
         raise DataError(
             path, f"is no manifest ({error})", remedy="restore the file, or make the data set again"
         ) from error
+    if not isinstance(manifest.settings, dict) or not isinstance(manifest.provenance, dict):
+        raise DataError(path, "has no settings or no provenance", remedy="restore the file, or make the data set again")
     if manifest.format != format_name:
         raise DataError(
             path,

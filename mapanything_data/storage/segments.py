@@ -15,13 +15,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from mapanything_data.config import component
 from mapanything_data.errors import ConfigError, DataError
 from mapanything_data.scene import Camera
 from mapanything_data.storage.manifest import Manifest, read_manifest
-from mapanything_data.storage.tables import read_json, read_jsonl, write_json, write_jsonl
+from mapanything_data.storage.tables import append_jsonl, cut_torn_line, read_json, read_jsonl, write_json, write_jsonl
 
 FORMAT = "segments"
 FORMAT_VERSION = 1
@@ -194,9 +194,60 @@ class Segment:
         """Write `frames.jsonl`, which completes the segment."""
         write_jsonl(self.frames_file, ({**asdict(row), "camera": row.camera and row.camera.to_dict()} for row in rows))
 
+    def mend_damage(self) -> None:
+        """Cut a row that a kill left half-written; only for the capture itself."""
+        if self.damage_file.exists():
+            cut_torn_line(self.damage_file)
+
+    def append_damage(self, row: DamageRow) -> None:
+        """Add a row to `damage.jsonl` of a segment that is being captured; it is on the disk when this returns."""
+        append_jsonl(self.damage_file, asdict(row))
+
     def write_damage(self, rows: Iterable[DamageRow]) -> None:
         """Write `damage.jsonl`."""
         write_jsonl(self.damage_file, (asdict(row) for row in rows))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What the manifest says of a recording.
+
+    Attributes:
+        name: Its name within the source.
+        first_segment: Number of its first segment.
+        stop_segment: One more than the number of its last segment.
+        problem: Why it could not be opened; empty when it could.
+        warnings: What is wrong with it all the same.
+    """
+
+    name: str
+    first_segment: int
+    stop_segment: int
+    problem: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def recordings_of(manifest: Manifest) -> list[Recording]:
+    """The recordings that a data set was made from.
+
+    Raises:
+        DataError: The manifest does not say it in the way of this format.
+    """
+    try:
+        return [
+            Recording(
+                name=str(entry["name"]),
+                first_segment=int(entry["segments"][0]),
+                stop_segment=int(entry["segments"][1]),
+                problem=str(entry.get("problem", "")),
+                warnings=tuple(entry.get("warnings", ())),
+            )
+            for entry in manifest.provenance["recordings"]
+        ]
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            "manifest.json", f"has a damaged list of recordings ({error!r})", remedy="restore it, or capture again"
+        ) from error
 
 
 def frame_file_name(frame: int) -> str:
@@ -211,8 +262,9 @@ def segment_folder(root: Path, number: int) -> Segment:
 
 def list_segments(root: Path) -> list[Segment]:
     """All segments of a data set, by number."""
-    folders = (path for path in root.iterdir() if _SEGMENT_NAME.fullmatch(path.name) and path.is_dir())
-    return sorted((Segment(folder) for folder in folders), key=lambda segment: segment.number)
+    named = (Segment(path) for path in root.iterdir() if _SEGMENT_NAME.fullmatch(path.name) and path.is_dir())
+    canonical = (segment for segment in named if segment == segment_folder(root, segment.number))
+    return sorted(canonical, key=lambda segment: segment.number)
 
 
 def open_segments(root: Path) -> tuple[Manifest, list[Segment]]:
@@ -227,9 +279,15 @@ def open_segments(root: Path) -> tuple[Manifest, list[Segment]]:
 
 
 def _typed(cls: type[Any], values: Any, path: Path) -> Any:
+    """Build a row whose values have the types of its fields; JSON may write a whole float as an integer."""
     try:
+        hints = get_type_hints(cls)
+        for name, value in values.items():
+            kind = (float, int) if hints[name] is float else hints[name]
+            if not isinstance(value, kind) or (isinstance(value, bool) and hints[name] is not bool):
+                raise TypeError(f"{name} is {value!r}")
         return cls(**values)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise DataError(
             path, f"has wrong fields ({error})", remedy="restore the file, or capture the segment again"
         ) from error

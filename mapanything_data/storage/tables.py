@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,22 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object a line."""
     lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
     write_atomic(path, "".join(f"{line}\n" for line in lines))
+
+
+def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a JSON object as a line and flush it to the disk; a kill may leave a part of it (see `cut_torn_line`)."""
+    with path.open("ab") as file:
+        file.write(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def cut_torn_line(path: Path) -> None:
+    """Cut what follows the last line break of a file that rows are appended to."""
+    text = path.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1]
+    if len(whole) < len(text):
+        write_atomic(path, whole)
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

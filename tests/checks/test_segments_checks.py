@@ -200,8 +200,8 @@ def test_a_missing_segment_is_found(root):
 def test_a_recording_that_could_not_be_read_is_found(root, segment):
     manifest = read_json(root / MANIFEST)
     manifest["provenance"]["recordings"] = [
-        {"name": "b.mp4", "problem": "is empty"},
-        {"name": "c.mp4", "warnings": ["cut"]},
+        {"name": "b.mp4", "problem": "is empty", "segments": [0, 1]},
+        {"name": "c.mp4", "warnings": ["cut"], "segments": [1, 1]},
     ]
     write_json(root / MANIFEST, manifest)
 

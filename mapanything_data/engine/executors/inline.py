@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mapanything_data.config import component
 from mapanything_data.engine.cores import allowed_cores
+from mapanything_data.engine.options import require_at_least
 from mapanything_data.engine.shard import Shard, ShardTask
 
 
@@ -17,6 +18,10 @@ class InlineExecutor:
 
     cores: int = 0
     """Cores that an item may use, for decoding and encoding in parallel; 0 uses all that are allowed."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense."""
+        require_at_least(0, cores=self.cores)
 
     def worker_cores(self) -> int:
         """Cores that an item may use."""

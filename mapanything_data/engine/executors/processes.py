@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
@@ -17,6 +18,7 @@ from types import FrameType
 from mapanything_data.config import component
 from mapanything_data.engine.cores import allowed_cores, cores_per_worker
 from mapanything_data.engine.deaths import Deaths
+from mapanything_data.engine.options import require_at_least
 from mapanything_data.engine.shard import Shard, ShardTask
 
 SHARDS_PER_WORKER = 16
@@ -35,6 +37,10 @@ class ProcessesExecutor:
     """GPUs to share out: worker i sees GPU i modulo this number and no other; 0 leaves GPUs alone."""
     shards: int = 0
     """Into how many parts the items are split; 0 takes 16 for each worker."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense."""
+        require_at_least(0, workers=self.workers, gpus=self.gpus, shards=self.shards)
 
     def worker_cores(self) -> int:
         """Cores that an item may use."""
@@ -93,8 +99,9 @@ class _Worker:
         self.environment = environment
         self.shard: Shard | None = None
         self.connection, theirs = context.Pipe()
-        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, environment), daemon=False)
-        self.process.start()
+        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs,), daemon=False)
+        with _environment(environment):  # spawn imports the app's main module before `_serve` could set anything
+            self.process.start()
         theirs.close()
         self._send(task)
 
@@ -144,9 +151,22 @@ def _wait_for_any(workers: Sequence[_Worker]) -> list[_Worker]:
     return [busy[ready] for ready in connection.wait(list(busy)) if isinstance(ready, Connection)]
 
 
-def _serve(pipe: Connection, environment: Mapping[str, str]) -> None:
+@contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _serve(pipe: Connection) -> None:
     """The life of a worker process."""
-    os.environ.update(environment)  # before the task arrives: unpickling it may import what reads these
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent decides
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_leave_with_parent, name="parent watch", daemon=True).start()

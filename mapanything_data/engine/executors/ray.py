@@ -13,8 +13,9 @@ from mapanything_data.config import component
 from mapanything_data.engine.cores import allowed_cores
 from mapanything_data.engine.deaths import Deaths
 from mapanything_data.engine.executors.processes import SHARDS_PER_WORKER
+from mapanything_data.engine.options import require_at_least
 from mapanything_data.engine.shard import Shard, ShardTask
-from mapanything_data.errors import require
+from mapanything_data.errors import UserError, require
 
 
 @component("executor", "ray")
@@ -32,6 +33,11 @@ class RayExecutor:
     """GPUs that Ray reserves for each actor; fractions share one."""
     shards: int = 0
     """Into how many parts the items are split; 0 takes 16 for each worker."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense."""
+        require_at_least(0, workers=self.workers, gpus_per_worker=self.gpus_per_worker, shards=self.shards)
+        require_at_least(1, cores=self.cores)
 
     def worker_cores(self) -> int:
         """Cores that an item may use."""
@@ -66,6 +72,14 @@ class RayExecutor:
                 ray.shutdown()
 
     def _map(self, ray: Any, task: ShardTask, shards: Sequence[Shard]) -> None:
+        available = ray.cluster_resources()
+        if available.get("GPU", 0) < self.gpus_per_worker or available.get("CPU", 0) < self.cores:
+            raise UserError(
+                "executor.gpus_per_worker, executor.cores",
+                f"no actor with {self.gpus_per_worker:g} GPUs and {self.cores} cores can ever start",
+                expected=f"at most {available.get('GPU', 0):g} GPUs and {available.get('CPU', 0):g} cores",
+                remedy="ask for less, or join a cluster with executor.address=...",
+            )
         actor_class = ray.remote(num_cpus=self.cores, num_gpus=self.gpus_per_worker)(_Runner)
         waiting = deque(shards)
         deaths = Deaths(task.folder)

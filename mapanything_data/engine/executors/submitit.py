@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from mapanything_data.config import component
 from mapanything_data.engine.cores import allowed_cores
 from mapanything_data.engine.deaths import Deaths
+from mapanything_data.engine.options import require_at_least
 from mapanything_data.engine.shard import Shard, ShardTask
 from mapanything_data.errors import UserError, require
 
@@ -70,6 +71,12 @@ class SubmititExecutor:
     """More options of sbatch, as on its command line: --constraint=a100 --exclusive."""
     poll_s: float = 5.0
     """Seconds between two looks at the queue, which are a cost for the cluster's controller."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense."""
+        require_at_least(1, jobs=self.jobs, parallel_jobs=self.parallel_jobs, cores=self.cores, time_min=self.time_min)
+        require_at_least(0, gpus=self.gpus, signal_delay_s=self.signal_delay_s)
+        require_at_least(0.05, poll_s=self.poll_s)
 
     def worker_cores(self) -> int:
         """Cores that an item may use."""
