@@ -54,9 +54,7 @@ def write_dataset(root: Path, segments: int = 1) -> list[Segment]:
             format_version=1,
             settings={},
             fingerprint=fingerprint({}),
-            provenance={
-                "recordings": [{"name": "drive.mp4", "bytes": 1000, "segments": [0, segments], "warnings": []}]
-            },
+            provenance={"recordings": [{"name": "drive.mp4", "segments": [0, segments], "warnings": []}]},
         ),
     )
     return [write_segment(root, number) for number in range(segments)]

@@ -250,3 +250,37 @@ def test_segments_beyond_99_keep_their_order(root):
         write_segment(root, number, frames=2)
 
     assert Checks(root).item_names() == ["segment_09", "segment_99", "segment_100"]
+
+
+def test_segments_that_a_stopped_capture_left_out_are_missing(root):
+    *_, last = write_dataset(root, segments=3)
+    shutil.rmtree(last.folder)
+
+    assert findings(root) == [(Severity.fail, "missing", "segment_02")]
+
+
+def test_a_segment_of_no_recording_is_found_however_high_its_number(root):
+    write_dataset(root)
+    write_segment(root, 3_000_000, frames=2)
+
+    assert findings(root) == [(Severity.fail, "unplanned", "segment_3000000")]
+
+
+def test_a_folder_of_pictures_that_is_gone_is_a_gap(root, segment):
+    shutil.rmtree(segment.raw)
+
+    assert findings(root) == [(Severity.fail, "gap", "segment_00")]
+
+
+@pytest.mark.parametrize("name", ["000003.txt", "0000003.png"])
+def test_only_the_exact_name_is_a_picture(root, segment, name):
+    segment.picture(3).rename(segment.raw / name)
+
+    assert findings(root) == [(Severity.fail, "gap", "segment_00"), (Severity.warn, "stray", "segment_00")]
+
+
+@pytest.mark.parametrize("row", ['{"frame": 0, "timestamp": null, "source_frame": 0}', '{"frame": "0"}', "{}"])
+def test_values_of_a_wrong_type_are_found(root, segment, row):
+    segment.frames_file.write_text(f"{row}\n")
+
+    assert findings(root) == [(Severity.fail, "table", "segment_00")]

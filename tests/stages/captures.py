@@ -16,7 +16,7 @@ from mapanything_data.storage.segments import Segment, SegmentsDataset
 FRAMES, FPS, SEGMENT_FRAMES = 60, 20, 25
 
 
-def run_capture(path, root, executor=None, segment_frames=SEGMENT_FRAMES, retry=Retry.none, **source) -> int:
+def run_capture(path, root, executor=None, segment_frames=SEGMENT_FRAMES, retry=Retry.none, limit=-1, **source) -> int:
     return capture(
         CaptureConfig(
             machine={},
@@ -24,6 +24,7 @@ def run_capture(path, root, executor=None, segment_frames=SEGMENT_FRAMES, retry=
             dataset=SegmentsDataset(root=str(root), segment_frames=segment_frames),
             executor=executor or InlineExecutor(),
             retry=retry,
+            limit=limit,
         )
     )
 

@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from captures import FPS, FRAMES, SEGMENT_FRAMES, command, contents, run_capture
 
+from mapanything_data.engine import Retry
 from mapanything_data.errors import DataError
 from mapanything_data.sim.clip import write_clip
+from mapanything_data.storage.segments import list_segments
 
 
 @pytest.mark.parametrize("kill_after", [0, 1, 7, 24, 25, 26, 50, 59])
@@ -96,3 +99,68 @@ def test_two_captures_at_once_never_mix(clip, tmp_path, undisturbed):
     for told, code in results:
         assert code == 0 or (code == 2 and "another run of capture is writing here" in told)
     assert 0 in [code for _, code in results]
+
+
+def two_recordings(folder: Path) -> list[str]:
+    for number in range(2):
+        write_clip(folder / f"{number}.mp4", frames=5, width=64, height=48, seed=number)
+    return [str(folder / "0.mp4"), str(folder / "1.mp4")]
+
+
+def test_recordings_that_are_left_out_later_are_refused_and_nothing_is_touched(tmp_path):
+    first, second = two_recordings(tmp_path)
+    run_capture([first, second], tmp_path / "out")
+    before = contents(tmp_path / "out")
+
+    for fewer in ([first], [second]):
+        with pytest.raises(DataError, match="the recordings have changed"):
+            run_capture(fewer, tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_recording_can_be_added_at_the_end(tmp_path):
+    first, second = two_recordings(tmp_path)
+    run_capture([first], tmp_path / "out")
+
+    assert run_capture([first, second], tmp_path / "out") == 0
+    assert [segment.read_origin().source for segment in list_segments(tmp_path / "out")] == ["0.mp4", "1.mp4"]
+
+
+def test_a_recording_that_breaks_after_its_capture_stays_captured(tmp_path):
+    first, second = two_recordings(tmp_path)
+    run_capture([first, second], tmp_path / "out")
+    before = contents(tmp_path / "out")
+    Path(first).write_bytes(b"")
+
+    assert run_capture([first, second], tmp_path / "out") == 0
+    assert contents(tmp_path / "out") == before
+
+
+def test_pictures_that_nobody_accounts_for_are_not_adopted(clip, tmp_path):
+    foreign = tmp_path / "out" / "segment_00" / "raw" / "000000.png"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"somebody else's")
+
+    with pytest.raises(DataError, match=r"no manifest\.json"):
+        run_capture(clip, tmp_path / "out")
+    assert foreign.read_bytes() == b"somebody else's"
+
+
+def test_settings_may_change_while_nothing_is_captured(clip, tmp_path):
+    run_capture(clip, tmp_path / "out", limit=0)
+
+    assert run_capture(clip, tmp_path / "out", stride=2) == 0
+
+
+def test_an_item_that_failed_once_and_was_mended_counts_as_new_when_it_is_gone(tmp_path):
+    import shutil
+
+    broken = tmp_path / "broken.mp4"
+    broken.touch()
+    run_capture(broken, tmp_path / "out")
+    write_clip(broken, frames=4, width=64, height=48)
+    run_capture(broken, tmp_path / "out", retry=Retry.failed)
+    shutil.rmtree(tmp_path / "out" / "segment_00")
+
+    assert run_capture(broken, tmp_path / "out") == 0
+    assert len(list_segments(tmp_path / "out")) == 1

@@ -10,7 +10,7 @@ from segments_data import picture, write_dataset
 from mapanything_data.engine import Retry
 from mapanything_data.engine.executors.inline import InlineExecutor
 from mapanything_data.engine.executors.processes import ProcessesExecutor
-from mapanything_data.errors import DataError
+from mapanything_data.errors import ConfigError, DataError
 from mapanything_data.stages.check import CheckConfig, check
 from mapanything_data.storage.png import encode_png
 from mapanything_data.storage.segments import SegmentsDataset
@@ -123,3 +123,26 @@ def test_nothing_is_written_where_there_is_no_data_set(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         run_check(tmp_path / "absent")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [{"limit": 0}, {"item_timeout_s": 0.00001, "retries": 0}])
+def test_what_was_found_before_a_change_says_nothing_about_the_data_after_it(root, options):
+    run_check(root)
+    (root / "segment_01" / "raw" / "000003.png").unlink()
+
+    assert run_check(root, **options) != 0
+
+    assert json.loads((root / "check.json").read_text())["verdict"] != "OK"
+
+
+def test_a_damaged_record_of_findings_is_made_again(root):
+    run_check(root)
+    (record,) = (root / ".mapanything" / "check" / "findings").glob("segment_01.json")
+    record.write_text("{}")
+
+    assert run_check(root) == 0
+
+
+def test_an_empty_folder_name_is_refused():
+    with pytest.raises(ConfigError, match=r"dataset\.root: is empty"):
+        run_check("")

@@ -98,3 +98,13 @@ def test_a_browser_without_network_shows_all_pictures(root, tmp_path):
     )  # fmt: skip
 
     assert "<title>shown 8</title>" in done.stdout
+
+
+@pytest.mark.parametrize("table", ["{", '{"frame": 0, "timestamp": null, "source_frame": 0}\n'])
+def test_a_damaged_segment_is_a_line_of_the_page_and_not_the_end_of_it(root, table):
+    (root / "segment_01" / "frames.jsonl").write_text(table)
+
+    page = make_report(root, checked=False)
+
+    assert "frames.jsonl" in page
+    assert [item["complete"] for item in json.loads((root / "report.json").read_text())["items"]] == [True, False]
