@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from mapanything_data.config.registry import field_docs
-from mapanything_data.errors import EXTRAS, ConfigError, MissingDependencyError, UserError
+from mapanything_data.errors import EXTRAS, ConfigError, DataError, MissingDependencyError, UserError
 
 
 def explain(error: Exception, app_name: str) -> UserError:
@@ -44,6 +44,12 @@ def explain(error: Exception, app_name: str) -> UserError:
         return _bad_value(error)
     if isinstance(error, HydraException):
         return ConfigError(app_name, _first_line(error), remedy=f"see python -m mapanything_data.{app_name} --help")
+    if isinstance(error, OSError) and error.strerror:
+        return DataError(
+            error.filename or app_name,
+            error.strerror.lower(),
+            remedy="see that the path is right, may be read and written, and that its disk has room",
+        )
     return UnexpectedError(
         type(error).__name__,
         str(error) or "no message",

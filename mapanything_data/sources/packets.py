@@ -35,6 +35,8 @@ class PacketTable:
     """Packets that are damaged for certain, with the reason."""
     counted_until: int
     """Packet from which on numbers cannot be trusted: raw streams lose count where bytes are missing."""
+    restart: int | None
+    """First packet whose decoding time is before that of its predecessor, as in joined recordings."""
 
     def entry(self, picture: int) -> int:
         """Packet at which decoding must start to show `picture` and all after it as if decoded from the beginning."""
@@ -99,6 +101,7 @@ def demux(container: Any, stream: Any) -> Iterator[Any]:
 
 class _Packet(NamedTuple):
     time: int | None
+    decoding_time: int | None
     is_keyframe: bool
     is_hidden: bool
     damage: str
@@ -113,7 +116,7 @@ def _inspect(packet: Any, units: Units | None) -> _Packet:
     elif content is None:
         damage = "bytes of it are missing or overwritten in the file"
     starts = packet.is_keyframe and (units is None or (content is not None and units.starts_clean(content)))
-    return _Packet(packet.pts, starts, packet.is_discard, damage, content is None)
+    return _Packet(packet.pts, packet.dts, starts, packet.is_discard, damage, content is None)
 
 
 def _table(container: Any, stream: Any, packets: Sequence[_Packet]) -> PacketTable:
@@ -136,7 +139,18 @@ def _table(container: Any, stream: Any, packets: Sequence[_Packet]) -> PacketTab
         keyframes=np.array([0, *(n for n, packet in enumerate(packets) if n and packet.is_keyframe)], dtype=np.int64),
         damaged={number: packet.damage for number, packet in enumerate(packets) if packet.damage},
         counted_until=broken[0] if broken and not timed else len(packets),
+        restart=_restart([packet.decoding_time for packet in packets]),
     )
+
+
+def _restart(times: Sequence[int | None]) -> int | None:
+    """Where decoding times begin again: two packets before the two ahead of them. A single wrong time is no restart."""
+    known = np.array([time for time in times if time is not None], dtype=np.int64)
+    if len(known) < len(times) or len(known) < 4:
+        return None
+    earlier, later = np.minimum(known[:-3], known[1:-2]), np.maximum(known[2:-1], known[3:])
+    found = np.flatnonzero(later < earlier)
+    return int(found[0]) + 2 if len(found) else None
 
 
 def _first_picture(packet: Any) -> Any:

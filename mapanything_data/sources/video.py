@@ -126,6 +126,13 @@ class VideoSource:
                     raise DataError(
                         path, "no picture of it can be decoded", remedy="play it to see whether it is damaged"
                     )
+                if table.restart is not None:
+                    raise DataError(
+                        path,
+                        f"its time stamps start again after {table.restart} pictures, as in joined recordings",
+                        expected="time stamps that go on",
+                        remedy="give the recordings apart, or join them with ffmpeg's concat demuxer",
+                    )
                 times = _seconds(stream, table, self.fps)
                 warnings = (
                     *_count_warnings(container, stream, table, times),

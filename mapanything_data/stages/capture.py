@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mapanything_data.config.registry import component_name
 from mapanything_data.engine import Report, RunOptions, Stats
-from mapanything_data.errors import DataError, require
+from mapanything_data.errors import ConfigError, DataError, require
 from mapanything_data.scene import Frame
 from mapanything_data.sources.clip import BrokenClip, Clip, LostFrame, Source
 from mapanything_data.stages.execute import execute, folder_of, say
@@ -65,10 +65,11 @@ def capture(config: CaptureConfig) -> int:
         python -m mapanything_data.capture source=images source.path=photos/ dataset.root=data/photos source.stride=2
         python -m mapanything_data.capture source.path='rides/*.mkv' dataset.root=data/rides executor=processes
     """
-    config.source.paths()  # where there is nothing to capture, nothing is written either
+    root = folder_of(config.dataset)
+    _refuse_own_output(config.source.paths(), root)  # refused before anything is written
     work = CaptureWork(
         source=config.source,
-        output=folder_of(config.dataset),
+        output=root,
         segment_frames=config.dataset.segment_frames,
         threads=config.executor.worker_cores(),
     )
@@ -76,6 +77,16 @@ def capture(config: CaptureConfig) -> int:
     if summary.stats.get("lost frames") or summary.stats.get("doubtful frames"):
         say("  note     parts of the recordings are damaged: damage.jsonl in the segments names the frames")
     return summary.exit_code
+
+
+def _refuse_own_output(paths: Sequence[Path], root: Path) -> None:
+    inside = [path for path in paths if path.absolute().is_relative_to(root)]
+    if inside:
+        raise ConfigError(
+            "source.path",
+            f"covers the data set itself: {inside[0]} lies in dataset.root={root}",
+            remedy="narrow source.path, or put dataset.root elsewhere",
+        )
 
 
 @dataclass(frozen=True, slots=True)

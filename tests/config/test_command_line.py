@@ -87,15 +87,24 @@ def test_a_wrong_configuration_is_refused_in_one_message(arguments, told):
 
 
 def test_an_unexpected_error_is_one_message_and_its_traceback_is_to_be_had(tmp_path):
-    (tmp_path / "manifest.json").mkdir()  # a folder where a file must be
+    broken_component = "executor=null"
 
-    told = command("report", f"dataset.root={tmp_path}")
-    asked = command("report", f"dataset.root={tmp_path}", MAPANYTHING_TRACEBACK="1")
+    told = command("check", broken_component, f"dataset.root={tmp_path}")
+    asked = command("check", broken_component, f"dataset.root={tmp_path}", MAPANYTHING_TRACEBACK="1")
 
     assert told.returncode == asked.returncode == 2
     assert "Traceback" not in told.stderr
     assert "MAPANYTHING_TRACEBACK=1" in told.stderr
     assert "Traceback" in asked.stderr
+
+
+def test_a_folder_where_a_file_must_be_is_named(tmp_path):
+    (tmp_path / "manifest.json").mkdir()
+
+    done = command("report", f"dataset.root={tmp_path}")
+
+    assert done.returncode == 2
+    assert f"error: {tmp_path}/manifest.json: is a directory" in done.stderr
 
 
 def test_own_choices_come_from_a_config_dir(tmp_path):

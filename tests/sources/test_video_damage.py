@@ -5,7 +5,7 @@ import pytest
 
 from mapanything_data.scene import Frame
 from mapanything_data.sim.clip import write_clip
-from mapanything_data.sources.clip import LostFrame
+from mapanything_data.sources.clip import BrokenClip, LostFrame
 from mapanything_data.sources.video import VideoSource
 
 FRAMES = 48
@@ -184,3 +184,16 @@ def test_what_is_lost_or_doubtful_does_not_depend_on_where_reading_begins(tmp_pa
     assert {"lost", "doubtful"} <= set(whole)
     for start in range(1, FRAMES):
         assert [fate(frame) for frame in frames_of(bad, start)] == whole[start:], start
+
+
+def test_joined_recordings_whose_times_start_again_are_refused(tmp_path):
+    parts = [
+        write_clip(tmp_path / f"{n}.ts", frames=20, width=64, height=48, seed=n, options={"bf": "0"}) for n in (1, 2)
+    ]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+
+    (clip,) = VideoSource(path=str(joined)).clips()
+
+    assert isinstance(clip, BrokenClip)
+    assert "its time stamps start again after 20 pictures" in str(clip.error)

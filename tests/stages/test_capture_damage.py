@@ -9,7 +9,7 @@ import pytest
 from captures import FRAMES, SEGMENT_FRAMES, command, contents, numbers, run_capture
 
 from mapanything_data.engine import Retry
-from mapanything_data.errors import DataError
+from mapanything_data.errors import ConfigError, DataError
 from mapanything_data.sim.clip import write_clip
 from mapanything_data.sources.video import Doubtful
 from mapanything_data.storage.png import decode_png
@@ -180,3 +180,11 @@ def test_what_is_no_video_is_refused_in_words(tmp_path, make, told):
     assert told in done.stdout + done.stderr
     assert "remedy:" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_source_that_covers_its_own_output_is_refused(clip, tmp_path):
+    (tmp_path / "rides" / "out").mkdir(parents=True)
+    write_clip(tmp_path / "rides" / "out" / "a.mp4", frames=3, width=64, height=48)
+
+    with pytest.raises(ConfigError, match="covers the data set itself"):
+        run_capture(tmp_path / "rides" / "**" / "*.mp4", tmp_path / "rides" / "out")
