@@ -78,7 +78,7 @@ def scan(container: Any, stream: Any) -> tuple[PacketTable, Any]:
 def prepare(stream: Any) -> None:
     """Set a stream's decoder up; the kind of threads decides what damage is noticed (see pictures.py)."""
     stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = min(os.cpu_count() or 1, _MAX_THREADS)
+    stream.codec_context.thread_count = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
     if stream.codec_context.codec.intra_only:
         stream.codec_context.options = {"err_detect": "explode"}
 

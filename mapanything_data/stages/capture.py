@@ -223,7 +223,7 @@ class CaptureWork:
             "frames": len(kept),
             "doubtful frames": doubtful,
             "lost frames": len(damage) - doubtful,
-            "megabytes": writer.bytes / 1e6,
+            "megabytes written": writer.bytes / 1e6,
         }
 
     def _split(self, clips: Sequence[Clip | BrokenClip]) -> Iterator[CaptureItem]:

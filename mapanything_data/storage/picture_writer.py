@@ -32,7 +32,6 @@ class PictureWriter:
         self._failure: BaseException | None = None
         self._dropping = False
         self._counting = threading.Lock()
-        self.pictures = 0
         self.bytes = 0
 
     def __enter__(self) -> PictureWriter:
@@ -74,7 +73,6 @@ class PictureWriter:
             if not self._dropping:
                 write_atomic(path, data)
                 with self._counting:
-                    self.pictures += 1
                     self.bytes += len(data)
         except BaseException as failure:  # noqa: BLE001 - it is raised again where the caller sees it
             self._fail(failure)

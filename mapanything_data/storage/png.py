@@ -109,19 +109,6 @@ def decode_png(source: bytes | Path) -> NDArray[Any]:
     return pixels
 
 
-def read_size(path: Path) -> tuple[int, int]:
-    """Width and height of a PNG, in pixels, from its first 24 bytes; the rest of the file is not looked at.
-
-    Raises:
-        DataError: The file is not a PNG.
-    """
-    with path.open("rb") as file:
-        start = file.read(24)
-    _check_signature(start, path)
-    width, height = struct.unpack_from(">II", start, 16)
-    return width, height
-
-
 def _chunk(kind: bytes, content: bytes) -> tuple[bytes, ...]:
     checksum = zlib.crc32(content, zlib.crc32(kind))
     return struct.pack(">I", len(content)), kind, content, struct.pack(">I", checksum)

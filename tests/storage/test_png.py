@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from mapanything_data.errors import DataError
-from mapanything_data.storage.png import decode_png, encode_png, read_size
+from mapanything_data.storage.png import decode_png, encode_png
 
 sides = st.integers(1, 40)
 rgb_images = st.tuples(sides, sides).flatmap(lambda hw: hnp.arrays(np.uint8, (*hw, 3)))
@@ -115,20 +115,12 @@ def test_another_format_is_named_as_no_png(tmp_path):
     path.write_bytes(cv2.imencode(".jpg", noise(9, 7))[1].tobytes())
     with pytest.raises(DataError, match=r"photo\.png: not a PNG"):
         decode_png(path)
-    with pytest.raises(DataError, match=r"photo\.png: not a PNG"):
-        read_size(path)
 
 
 def test_an_alpha_channel_is_refused_rather_than_dropped():
     rgba = np.dstack([noise(4, 4), np.full((4, 4), 7, np.uint8)])
     with pytest.raises(DataError, match="4 channels of uint8"):
         decode_png(written_by_pillow(rgba))
-
-
-def test_the_size_is_width_then_height_and_needs_only_the_header(tmp_path):
-    path = tmp_path / "frame.png"
-    path.write_bytes(encode_png(noise(12, 30))[:24])
-    assert read_size(path) == (30, 12)
 
 
 @pytest.mark.parametrize(
