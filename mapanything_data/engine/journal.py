@@ -69,11 +69,13 @@ class ShardJournal:
         folder.mkdir(parents=True, exist_ok=True)
         self.name = f"{shard:05d}"
         self._path = folder / f"{self.name}.jsonl"
-        self._inflight_path = folder / f"{self.name}.inflight"
+        inflight_path = folder / f"{self.name}.inflight"
         self.ended = {entry.item: entry for entry in read_entries([self._path])}
-        self.inflight = read_inflight(self._inflight_path)
+        self.inflight = read_inflight(inflight_path)
         if self.inflight and self.inflight.item in self.ended:
             self.inflight = None
+        # Kept open and overwritten: a file made and removed for every item can cost a millisecond on a busy disk.
+        self._inflight_file = os.open(inflight_path, os.O_WRONLY | os.O_CREAT, 0o644)
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         if _ends_mid_line(self._path):
             os.write(self._file, b"\n")  # a killed writer's last line must not swallow the next one
@@ -85,14 +87,17 @@ class ShardJournal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._file)
+        os.close(self._inflight_file)
 
     def start(self, inflight: InFlight) -> None:
         """Note that an item is being worked on, or how far it is."""
-        self._inflight_path.write_text(json.dumps(asdict(inflight)), encoding="utf-8")
+        text = json.dumps(asdict(inflight)).encode()
+        os.pwrite(self._inflight_file, text, 0)
+        os.ftruncate(self._inflight_file, len(text))
 
     def release(self) -> None:
         """Note that no item is in flight: an abandoned one has not used up an attempt."""
-        self._inflight_path.unlink(missing_ok=True)
+        os.ftruncate(self._inflight_file, 0)
 
     def end(self, entry: Entry) -> None:
         """Append how an item ended."""
@@ -133,7 +138,7 @@ def read_inflight(path: Path) -> InFlight | None:
     """The item in flight according to an `.inflight` file, or None."""
     try:
         return InFlight(**json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):  # absent, or read while it was being replaced
+    except (FileNotFoundError, ValueError, TypeError):  # none, or read while it was being overwritten
         return None
 
 
