@@ -17,6 +17,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -84,42 +85,32 @@ def candidates() -> dict[str, Encoder]:
             chosen = getattr(cv2, f"IMWRITE_PNG_FILTER_{name}")
             found[f"OpenCV, RLE, {name.title()}"] = opencv(level, 1, strategy, rle, cv2.IMWRITE_PNG_FILTER, chosen)
     found |= {"PyAV, Up": pyav("up"), "PyAV, Paeth": pyav("paeth")}
-    try:
+    with suppress(ImportError):
         from PIL import Image
 
         found["Pillow, level 1"] = lambda frame: pillow(Image.fromarray(frame), 1, zlib.Z_DEFAULT_STRATEGY)
         found["Pillow, level 1, RLE"] = lambda frame: pillow(Image.fromarray(frame), 1, zlib.Z_RLE)
-    except ImportError:
-        pass
-    try:
+    with suppress(ImportError):
         import imagecodecs
 
         up = imagecodecs.PNG.FILTER.UP
         found["imagecodecs png, RLE, Up"] = lambda frame: imagecodecs.png_encode(frame, 1, strategy=rle, filter=up)
         found["imagecodecs spng, level 1"] = lambda frame: imagecodecs.spng_encode(frame, 1)
-    except ImportError:
-        pass
-    try:
+    with suppress(ImportError):
         import fpng
 
         found["fpng"] = fpng.from_ndarray
-    except ImportError:
-        pass
-    try:
+    with suppress(ImportError):
         import deflate
 
         found["Up, libdeflate level 1"] = assembled(lambda rows: deflate.zlib_compress(rows, 1))
-    except ImportError:
-        pass
-    try:
+    with suppress(ImportError):
         from zlib_ng import zlib_ng
 
         found["Up, zlib-ng level 1"] = assembled(lambda rows: zlib_ng.compress(rows, 1))
         found["Up, zlib-ng RLE"] = assembled(
             lambda rows: deflated(zlib_ng.compressobj(1, strategy=zlib_ng.Z_RLE), rows)
         )
-    except ImportError:
-        pass
     from isal import isal_zlib
 
     found["Up, ISA-L, window 32 KiB"] = assembled(lambda rows: isal_zlib.compress(rows, 1))

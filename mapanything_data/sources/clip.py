@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
@@ -86,6 +86,14 @@ class Source(Protocol):
         Raises:
             DataError: The recording is gone or is no longer the one that was planned.
         """
+
+
+def clip_or_broken(name: str, path: Path, plan: Callable[[str, Path], Clip]) -> Clip | BrokenClip:
+    """The clip that `plan` makes of a recording; one that it cannot open does not stop the others."""
+    try:
+        return plan(name, path)
+    except DataError as error:
+        return BrokenClip(name, path, error)
 
 
 def list_paths(path: Any, suffixes: frozenset[str], kind: str) -> list[Path]:

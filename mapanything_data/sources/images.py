@@ -19,6 +19,7 @@ from mapanything_data.sources.clip import (
     Finish,
     LostFrame,
     check_settings,
+    clip_or_broken,
     list_paths,
     natural_key,
     select_frames,
@@ -62,14 +63,14 @@ class ImagesSource:
 
     def clips(self) -> list[Clip | BrokenClip]:
         """Every folder with its selected frames; opens one image of each folder."""
-        folders = self._images()
-        clips: list[Clip | BrokenClip] = []
-        for name, (folder, files) in zip(unique_names(list(folders)), folders.items(), strict=True):
-            try:
-                clips.append(self._clip(name, folder, files))
-            except DataError as error:
-                clips.append(BrokenClip(name, folder, error))
-        return clips
+        images = self._images()
+
+        def plan(name: str, folder: Path) -> Clip:
+            return self._clip(name, folder, images[folder])
+
+        return [
+            clip_or_broken(name, folder, plan) for name, folder in zip(unique_names(list(images)), images, strict=True)
+        ]
 
     def frames(
         self, clip: Clip, start: int, stop: int, skip: Container[int] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -87,13 +88,11 @@ def demux(container: Any, stream: Any) -> Iterator[Any]:
     """The packets of a stream that hold something, then an empty one, which makes a decoder hand out what it holds."""
     import av
 
-    try:
+    with suppress(av.FFmpegError):  # where the file breaks off
         for packet in container.demux(stream):
             # AVI has empty packets for "as before", which a decoder would take for the end.
             if packet.size:
                 yield packet
-    except av.FFmpegError:
-        pass  # the file breaks off here
     end = av.Packet()
     end.stream = stream
     yield end

@@ -20,6 +20,7 @@ from mapanything_data.sources.clip import (
     Finish,
     LostFrame,
     check_settings,
+    clip_or_broken,
     list_paths,
     select_frames,
     unique_names,
@@ -78,13 +79,7 @@ class VideoSource:
     def clips(self) -> list[Clip | BrokenClip]:
         """Every file with its selected frames; reads all packets and decodes one picture of each file."""
         paths = self.paths()
-        clips: list[Clip | BrokenClip] = []
-        for name, path in zip(unique_names(paths), paths, strict=True):
-            try:
-                clips.append(self._clip(name, path))
-            except DataError as error:
-                clips.append(BrokenClip(name, path, error))
-        return clips
+        return [clip_or_broken(name, path, self._clip) for name, path in zip(unique_names(paths), paths, strict=True)]
 
     def frames(
         self, clip: Clip, start: int, stop: int, skip: Container[int] = ()

@@ -246,8 +246,8 @@ class CaptureWork:
             parts = 1 if isinstance(clip, BrokenClip) else -(-len(clip.source_frames) // self.segment_frames)
             entry = _describe(clip) | {"segments": [number, number + parts]}
             before = said_before.get(clip.name, entry)
-            captured = isinstance(clip, BrokenClip) and before["segments"] == entry["segments"]
-            entries.append(before if captured else entry)
+            was_whole = "problem" not in before and before["segments"] == entry["segments"]
+            entries.append(before if isinstance(clip, BrokenClip) and was_whole else entry)
             number += parts
         return entries
 

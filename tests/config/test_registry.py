@@ -41,7 +41,7 @@ def test_a_component_must_be_a_dataclass():
 def test_a_name_is_given_once():
     @dataclass
     class Impostor:
-        pass
+        """Wants the name of another."""
 
     with pytest.raises(TypeError, match=r"is already .*InlineExecutor"):
         component("executor", "inline")(Impostor)
