@@ -193,21 +193,7 @@ class CaptureWork:
         segment.write_origin(_origin(item.clip, item))
         segment.mend_damage()
         damage = {row.source_frame: row for row in segment.read_damage()}
-        lost = sorted(row.source_frame for row in damage.values() if not row.captured)
-        with PictureWriter(self.threads) as writer:
-            for index, frame in self.source.frames(
-                item.clip, item.start, item.stop, skip=_settled(item, segment, damage)
-            ):
-                row = _damage_row(frame)
-                if row and row.source_frame not in damage:
-                    damage[row.source_frame] = row
-                    segment.append_damage(row)
-                    if not row.captured:
-                        insort(lost, row.source_frame)
-                if isinstance(frame, Frame):
-                    lost_before = bisect_left(lost, frame.source_frame)
-                    writer.put(segment.picture(index - item.start - lost_before), frame.image)
-                report((index - item.start) / (item.stop - item.start))
+        written = self._write_pictures(item, segment, damage, report)
         kept = _kept(item, damage)
         if not len(kept):
             raise DataError(
@@ -223,8 +209,27 @@ class CaptureWork:
             "frames": len(kept),
             "doubtful frames": doubtful,
             "lost frames": len(damage) - doubtful,
-            "megabytes written": writer.bytes / 1e6,
+            "megabytes written": written / 1e6,
         }
+
+    def _write_pictures(self, item: CaptureItem, segment: Segment, damage: dict[int, DamageRow], report: Report) -> int:
+        """Write the pictures that are not there yet and add what is damaged to `damage`; returns the bytes written."""
+        assert isinstance(item.clip, Clip)
+        lost = sorted(row.source_frame for row in damage.values() if not row.captured)
+        settled = _settled(item, segment, damage)
+        with PictureWriter(self.threads) as writer:
+            for index, frame in self.source.frames(item.clip, item.start, item.stop, skip=settled):
+                row = _damage_row(frame)
+                if row and row.source_frame not in damage:
+                    damage[row.source_frame] = row
+                    segment.append_damage(row)
+                    if not row.captured:
+                        insort(lost, row.source_frame)
+                if isinstance(frame, Frame):
+                    lost_before = bisect_left(lost, frame.source_frame)
+                    writer.put(segment.picture(index - item.start - lost_before), frame.image)
+                report((index - item.start) / (item.stop - item.start))
+        return writer.bytes
 
     def _split(self, clips: Sequence[Clip | BrokenClip]) -> Iterator[CaptureItem]:
         number = 0
