@@ -8,6 +8,7 @@ from mapanything_data.scene.detections import Detections
 from mapanything_data.scene.episode import Episode
 from mapanything_data.scene.frame import Frame, View
 from mapanything_data.scene.pose import Pose
+from mapanything_data.scene.snapshot import PointCloud, Snapshot
 from mapanything_data.scene.tracks import Tracks
 
 __all__ = [
@@ -18,7 +19,9 @@ __all__ = [
     "Distortion",
     "Episode",
     "Frame",
+    "PointCloud",
     "Pose",
+    "Snapshot",
     "Tracks",
     "View",
 ]
