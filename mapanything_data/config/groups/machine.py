@@ -14,6 +14,8 @@ class Machine:
 
     output_root: str = "???"
     """Folder that new data sets are written to."""
+    opv2v_images_root: str = "???"
+    """Folder of the OPV2V data set: its splits train, validate, test."""
     workers: int = 0
     """Processes that executors start here; 0 takes one for each core that is allowed."""
     gpus: int = 0

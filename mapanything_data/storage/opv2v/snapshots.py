@@ -1,0 +1,218 @@
+"""Frames of OPV2V as snapshots: everything that one agent sensed and knew at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapanything_data.errors import DataError
+from mapanything_data.geometry.carla import carla_pose_from_matrix, matrix_from_carla_pose
+from mapanything_data.scene import PointCloud, Pose, Snapshot, View
+from mapanything_data.storage.atomic import write_atomic
+from mapanything_data.storage.opv2v.annotation import (
+    Annotation,
+    CameraAnnotation,
+    read_annotation,
+    vehicles_from_boxes,
+    write_annotation,
+)
+from mapanything_data.storage.opv2v.depth import read_depth, write_depth
+from mapanything_data.storage.opv2v.layout import PCD, YAML, FrameKey, depth_file, sibling
+from mapanything_data.storage.pcd import pack_rgb, read_pcd, unpack_rgb, write_pcd
+from mapanything_data.storage.png import decode_png, encode_png
+
+FRAMES_PER_SECOND = 20
+"""Frame numbers count the steps of the simulator, which are 0.05 s long."""
+
+
+def read_snapshot(
+    root: Path,
+    key: FrameKey,
+    *,
+    cameras: Sequence[int] | None = None,
+    with_cloud: bool = True,
+    depth_root: Path | None = None,
+    depth_layout: str = "npy",
+) -> Snapshot:
+    """Everything about one frame of one agent.
+
+    Args:
+        root: The data set.
+        key: The frame.
+        cameras: Which to read; None reads all that the YAML file names.
+        with_cloud: Whether to read the LiDAR sweep.
+        depth_root: Where depth maps are; None leaves them out.
+        depth_layout: How they are named.
+
+    Raises:
+        DataError: A file is missing or damaged, or picture and depth map differ in size.
+    """
+    annotation = read_annotation(root / key.file(YAML))
+    views = {}
+    for number in sorted(annotation.cameras) if cameras is None else cameras:
+        image = read_image(root / key.file(f"camera{number}"))
+        depth = None
+        if depth_root is not None:
+            depth = read_depth_of(depth_root / depth_file(key, number, depth_layout), image)
+        views[number] = View(
+            image=image,
+            camera=camera_annotation(root, key, annotation, number).camera(image.shape[1], image.shape[0]),
+            timestamp=int(key.frame) / FRAMES_PER_SECOND,
+            T_world_camera=annotation.cameras[number].T_world_camera,
+            depth=depth,
+        )
+    vehicles = annotation.vehicles
+    return Snapshot(
+        agent=int(key.agent),
+        frame=int(key.frame),
+        timestamp=int(key.frame) / FRAMES_PER_SECOND,
+        T_world_agent=annotation.T_world_agent or annotation.T_world_lidar,
+        speed=annotation.speed,
+        views=views,
+        cloud=read_cloud(root / key.file(PCD), annotation.T_world_lidar) if with_cloud else None,
+        boxes=vehicles.boxes(),
+        box_speeds=dict(zip(vehicles.ids.tolist(), vehicles.speed.tolist(), strict=True)),
+    )
+
+
+def camera_annotation(root: Path, key: FrameKey, annotation: Annotation, number: int) -> CameraAnnotation:
+    """A camera of a frame.
+
+    Raises:
+        DataError: The YAML file does not name it.
+    """
+    if number not in annotation.cameras:
+        raise DataError(
+            root / key.file(YAML),
+            f"names no camera{number}",
+            expected=", ".join(f"camera{known}" for known in sorted(annotation.cameras)) or "cameras",
+            remedy="leave the camera or the frame out",
+        )
+    return annotation.cameras[number]
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """A picture, [H, W, 3] uint8 RGB.
+
+    Raises:
+        DataError: It is missing, damaged or not in colour.
+    """
+    try:
+        image = decode_png(path)
+    except FileNotFoundError:
+        raise DataError(path, "the picture is missing", remedy="download it again, or leave the frame out") from None
+    if image.ndim != 3:
+        raise DataError(path, f"is a grey picture of {image.dtype}", expected="RGB", remedy="restore the picture")
+    return image
+
+
+def read_depth_of(path: Path, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The depth map of a picture, [H, W] float32, metres.
+
+    Raises:
+        DataError: It is missing, damaged or of another size.
+    """
+    depth = read_depth(path)
+    if depth.shape != image.shape[:2]:
+        raise DataError(
+            path,
+            f"is {depth.shape[1]}x{depth.shape[0]}, but its picture is {image.shape[1]}x{image.shape[0]}",
+            expected="the same size",
+            remedy="make the depth again from these pictures",
+        )
+    return depth
+
+
+def read_cloud(path: Path, T_world_lidar: Pose) -> PointCloud:
+    """A LiDAR sweep. The files count on Unreal's axes; the points returned on OpenCV's.
+
+    Points that are not finite are kept. Intensity is the red byte of `rgb`, or `intensity` where the file has it.
+
+    Raises:
+        DataError: The file is missing, damaged, or lacks x, y or z.
+    """
+    fields = read_pcd(path)
+    missing = [axis for axis in "xyz" if axis not in fields]
+    if missing:
+        raise DataError(
+            path,
+            f"has the fields {', '.join(fields)}",
+            expected="x, y, z",
+            remedy="restore the file from its archive",
+        )
+    points_ue = np.stack([fields[axis] for axis in "xyz"], axis=-1).astype(np.float32)
+    if "rgb" in fields:
+        intensity = unpack_rgb(fields["rgb"])[:, 0] / np.float32(255)
+    elif "intensity" in fields:
+        intensity = fields["intensity"].astype(np.float32)
+    else:
+        intensity = np.zeros(len(points_ue), np.float32)
+    points = np.stack([points_ue[:, 1], -points_ue[:, 2], points_ue[:, 0]], axis=-1)
+    return PointCloud(points=points, intensity=intensity, T_world_lidar=T_world_lidar)
+
+
+def write_cloud(path: Path, cloud: PointCloud) -> None:
+    """Write a LiDAR sweep as OPV2V has it: ASCII, `x y z rgb` with the intensity in red."""
+    x, y, z = cloud.points[:, 2], cloud.points[:, 0], -cloud.points[:, 1]
+    colours = np.zeros((len(x), 3), np.uint8)
+    colours[:, 0] = np.rint(cloud.intensity * 255)
+    write_pcd(path, {"x": x, "y": y, "z": z, "rgb": pack_rgb(colours)}, "ascii")
+
+
+def annotation_of(snapshot: Snapshot) -> Annotation:
+    """The content of a snapshot's YAML file.
+
+    The estimate of the agent's pose is the true one made level, as all estimates of OPV2V are level.
+
+    Raises:
+        ValueError: The snapshot has no LiDAR sweep, or a view no pose.
+    """
+    if snapshot.cloud is None:
+        raise ValueError("an OPV2V frame needs a LiDAR sweep")
+    T_world_lidar = snapshot.cloud.T_world_lidar
+    cameras = {}
+    for number, view in snapshot.views.items():
+        if view.T_world_camera is None:
+            raise ValueError(f"view {number} has no pose")
+        cameras[number] = CameraAnnotation(
+            T_world_camera=view.T_world_camera,
+            T_camera_lidar=view.T_world_camera.inverse() @ T_world_lidar,
+            intrinsics=view.camera.matrix,
+        )
+    estimate = carla_pose_from_matrix(snapshot.T_world_agent.matrix) * [1, 1, 1, 0, 1, 0]
+    return Annotation(
+        T_world_lidar=T_world_lidar,
+        T_world_agent=snapshot.T_world_agent,
+        T_world_agent_estimate=Pose(matrix_from_carla_pose(estimate)),
+        speed=snapshot.speed,
+        cameras=cameras,
+        vehicles=vehicles_from_boxes(list(snapshot.boxes), snapshot.box_speeds),
+    )
+
+
+def write_snapshot(root: Path, key: FrameKey, snapshot: Snapshot, *, depth_root: Path) -> None:
+    """Write the files of one frame; the YAML file comes last, so a frame that has one is complete.
+
+    Depth maps go to `depth_root`, classes of pixels to the folder beside the root whose name ends in _segmentation.
+
+    Raises:
+        ValueError: The snapshot has no LiDAR sweep, or a view no pose.
+    """
+    annotation = annotation_of(snapshot)
+    (root / key.folder).mkdir(parents=True, exist_ok=True)
+    for number, view in snapshot.views.items():
+        write_atomic(root / key.file(f"camera{number}"), encode_png(view.image))
+        if view.depth is not None:
+            path = depth_root / depth_file(key, number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_depth(path, view.depth)
+    for number, classes in snapshot.segmentation.items():
+        path = sibling(root, "segmentation") / key.folder / f"{key.frame}_camera{number}_segmentation.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, encode_png(classes))
+    assert snapshot.cloud is not None  # `annotation_of` refuses a snapshot without
+    write_cloud(root / key.file(PCD), snapshot.cloud)
+    write_annotation(root / key.file(YAML), annotation)
