@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from mapanything_data.scene import Snapshot
 
@@ -42,6 +43,9 @@ class SnapshotSource(Protocol):
         Raises:
             ConfigError: The options allow none.
         """
+
+    def settings(self) -> Mapping[str, Any]:
+        """What decides the content of a scenario: a data set may grow by more scenarios of the same settings."""
 
     def open(self, scenario: Scenario) -> AbstractContextManager[Recorder]:
         """Prepare a scenario: build its world, open its renderer."""

@@ -18,7 +18,7 @@ import yaml
 
 from mapanything_data.config.registry import component_name, is_component
 
-PACKAGES = ("mapanything-data", "numpy", "hydra-core", "av", "opencv-python", "isal")
+PACKAGES = ("mapanything-data", "numpy", "hydra-core", "av", "opencv-python", "isal", "mujoco")
 
 
 def software_versions() -> dict[str, str]:

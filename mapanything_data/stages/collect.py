@@ -1,0 +1,186 @@
+"""The collect stage: a simulated world becomes a data set with perfect ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mapanything_data.config.registry import component_name
+from mapanything_data.engine import Report, RunOptions, Stats
+from mapanything_data.errors import ConfigError, DataError, require
+from mapanything_data.sources.snapshots import Scenario, SnapshotSource
+from mapanything_data.stages.execute import execute, folder_of
+from mapanything_data.storage.atomic import remove_unfinished
+from mapanything_data.storage.manifest import (
+    MANIFEST,
+    Manifest,
+    fingerprint,
+    read_manifest,
+    refuse_other_settings,
+    write_manifest,
+)
+from mapanything_data.storage.opv2v import FrameKey, write_snapshot
+from mapanything_data.storage.opv2v.layout import CAMERAS, OPV2V, YAML, depth_file, frame_name
+from mapanything_data.storage.provenance import plain, software_versions
+
+FORMAT = "opv2v"
+FORMAT_VERSION = 1
+
+
+@dataclass(kw_only=True, slots=True)
+class CollectConfig(RunOptions):
+    """Configuration of the collect app."""
+
+    machine: Any = "???"
+    """The machine profile."""
+    source: Any = "???"
+    """The simulated world."""
+    dataset: Any = "???"
+    """Where the data go."""
+    executor: Any = "???"
+    """Where the work runs."""
+
+
+def collect(config: CollectConfig) -> int:
+    """Collect: drive through a simulated world and record what every agent senses, with perfect ground truth.
+
+    The same options give the same pictures, clouds and depth, whatever the number of workers. A collection that was
+    interrupted goes on where it stopped when the same command is given again.
+
+    Examples:
+        python -m mapanything_data.collect source=town dataset=opv2v dataset.root=data/town
+        python -m mapanything_data.collect dataset.root=data/town source.train=20 source.frames=100 executor=processes
+    """
+    if not isinstance(config.dataset, OPV2V):
+        raise ConfigError(
+            f"dataset={component_name(config.dataset)}",
+            f"cannot hold what source={component_name(config.source)} yields",
+            expected="a data set of several agents",
+            remedy="use dataset=opv2v",
+        )
+    if config.dataset.depth_layout != "npy":
+        raise ConfigError(
+            "dataset.depth_layout",
+            f"is {config.dataset.depth_layout!r}, which is for reading",
+            expected="npy, which keeps the exact depth",
+            remedy="leave it out",
+        )
+    root = folder_of(config.dataset)
+    work = CollectWork(source=config.source, output=root, depth_root=config.dataset.depth_folder)
+    return execute(work, config.executor, config).exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class CollectItem:
+    """What one agent senses in one scenario."""
+
+    scenario: Scenario
+    agent: int
+
+    @property
+    def key(self) -> str:
+        """Such as `train/town_0000/962`."""
+        return f"{self.scenario.split}/{self.scenario.name}/{self.agent}"
+
+    @property
+    def folder(self) -> Path:
+        """The agent's folder, relative to the roots of pictures and depth maps."""
+        return Path(self.scenario.split, self.scenario.name, str(self.agent))
+
+    def frames(self) -> dict[int, FrameKey]:
+        """The frames of the item and the names of their files."""
+        return {frame: FrameKey(*self.folder.parts, frame_name(frame)) for frame in self.scenario.frames}
+
+
+@dataclass(slots=True)
+class CollectWork:
+    """Collects every agent of every scenario.
+
+    Attributes:
+        source: The world.
+        output: Root of the data set.
+        depth_root: Root of the exact depth maps.
+    """
+
+    source: SnapshotSource
+    output: Path
+    depth_root: Path
+    name: str = "collect"
+
+    def items(self) -> list[CollectItem]:
+        """One item for each agent of each scenario; writes the manifest.
+
+        Raises:
+            DataError: The folder holds something else.
+        """
+        items = [CollectItem(scenario, agent) for scenario in self.source.scenarios() for agent in scenario.agents]
+        settings = self._settings()
+        if (self.output / MANIFEST).exists():
+            refuse_other_settings(self.output, read_manifest(self.output, FORMAT, FORMAT_VERSION), settings)
+        elif self.output.is_dir() and any(entry for entry in self.output.iterdir() if not entry.name.startswith(".")):
+            raise DataError(
+                self.output,
+                "holds files and no manifest.json, so it is no collection that could go on",
+                expected="an empty folder or none",
+                remedy="give another dataset.root",
+            )
+        else:
+            write_manifest(
+                self.output,
+                Manifest(
+                    format=FORMAT,
+                    format_version=FORMAT_VERSION,
+                    settings=settings,
+                    fingerprint=fingerprint(settings),
+                    provenance={"software": software_versions()},
+                ),
+            )
+        return items
+
+    def done(self, item: CollectItem) -> bool:
+        """Whether nothing of any frame is missing."""
+        return not self._missing(item)
+
+    def setup(self) -> None:
+        """Make sure that what renders and encodes is there.
+
+        Raises:
+            MissingDependencyError: A package is not installed.
+        """
+        require("mujoco", "cv2", "isal")
+
+    def run(self, item: CollectItem, report: Report) -> Stats:
+        """Record the frames of one agent that are not on the disk yet."""
+        waiting = self._missing(item)
+        for root in (self.output, self.depth_root):
+            remove_unfinished(root / item.folder)
+        images = points = 0
+        with self.source.open(item.scenario) as recorder:
+            for number, (frame, key) in enumerate(waiting.items(), start=1):
+                snapshot = recorder.snapshot(item.agent, frame)
+                write_snapshot(self.output, key, snapshot, depth_root=self.depth_root)
+                images += len(snapshot.views)
+                points += len(snapshot.cloud.points) if snapshot.cloud else 0
+                report(number / len(waiting))
+        return {"frames": len(waiting), "images": images, "LiDAR points": points}
+
+    def _missing(self, item: CollectItem) -> dict[int, FrameKey]:
+        """The frames whose last file, the YAML file, or whose depth maps are not there."""
+        names = _names_in(self.output / item.folder) | _names_in(self.depth_root / item.folder)
+        return {
+            frame: key
+            for frame, key in item.frames().items()
+            if not {key.file(YAML).name, *(depth_file(key, camera).name for camera in CAMERAS)} <= names
+        }
+
+    def _settings(self) -> Mapping[str, Any]:
+        return {"source": {"name": component_name(self.source), **plain(self.source.settings())}}
+
+
+def _names_in(folder: Path) -> set[str]:
+    try:
+        return {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return set()
