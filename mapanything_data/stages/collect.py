@@ -91,7 +91,8 @@ class CollectItem:
 
     def frames(self) -> dict[int, FrameKey]:
         """The frames of the item and the names of their files."""
-        return {frame: FrameKey(*self.folder.parts, frame_name(frame)) for frame in self.scenario.frames}
+        split, scenario, agent = self.folder.parts
+        return {frame: FrameKey(split, scenario, agent, frame_name(frame)) for frame in self.scenario.frames}
 
 
 @dataclass(slots=True)
