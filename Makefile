@@ -7,7 +7,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-EXTRAS := media,slurm,docs,dev
+EXTRAS := media,sim,torch,slurm,docs,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-cluster test-hydra-next lint docs bench clean
@@ -18,7 +18,7 @@ help:
 setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt scripts/system_packages.sh
-	scripts/system_packages.sh libgl1 libglib2.0-0
+	scripts/system_packages.sh libgl1 libglib2.0-0 libegl1 libegl-mesa0 libgl1-mesa-dri
 	$(PYTHON) -c "import ensurepip" 2>/dev/null || scripts/system_packages.sh python3-venv
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"

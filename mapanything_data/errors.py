@@ -53,7 +53,15 @@ class MissingDependencyError(UserError):
         return cls(module, found, remedy=f"pip install 'mapanything-data[{EXTRAS[module]}]'")
 
 
-EXTRAS = {"av": "media", "cv2": "media", "isal": "media", "mujoco": "sim", "submitit": "slurm", "ray": "ray"}
+EXTRAS = {
+    "av": "media",
+    "cv2": "media",
+    "isal": "media",
+    "mujoco": "sim",
+    "ray": "ray",
+    "submitit": "slurm",
+    "torch": "torch",
+}
 """Which extra of this project installs an optional module."""
 
 
