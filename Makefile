@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 EXTRAS := media,sim,torch,slurm,docs,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cluster test-hydra-next lint docs bench clean
+.PHONY: help setup demo test test-slow test-cluster test-hydra-next lint docs bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -37,7 +37,12 @@ demo: $(VENV)/.installed
 	PATH="$(abspath $(BIN)):$$PATH" scripts/demo.sh
 
 test: $(VENV)/.installed $(VENV)/.browser
-	$(BIN)/python -m pytest -m "not slurm and not ray"
+	$(BIN)/python -m pytest -m "not slurm and not ray and not slow"
+
+# Long fuzzing of the readers; not part of CI.
+test-slow: $(VENV)/.installed
+	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest -m slow tests/storage/test_pcd_damage.py
+	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/storage/test_plain_yaml.py tests/storage/test_opv2v_files.py -k damage
 
 test-cluster: $(VENV)/.cluster
 	eval "$$(scripts/local_slurm.sh start)" && $(BIN)/python -m pytest -m "slurm or ray"; \
@@ -48,7 +53,7 @@ test-hydra-next:
 	test -x .venv-hydra-next/bin/python || $(PYTHON) -m venv .venv-hydra-next
 	.venv-hydra-next/bin/python -m pip install --quiet --pre "hydra-core>=1.4.0rc1,<1.5" "omegaconf>=2.4.1rc1"
 	.venv-hydra-next/bin/python -m pip install --quiet --editable ".[media,slurm,dev]"
-	.venv-hydra-next/bin/python -m pytest -m "not slurm and not ray" tests/config tests/stages
+	.venv-hydra-next/bin/python -m pytest -m "not slurm and not ray and not slow" tests/config tests/stages
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -60,7 +65,7 @@ docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.installed
-	for name in startup engine png_encoders capture; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in startup engine png_encoders capture pcd; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) .venv-hydra-next build dist site outputs

@@ -16,7 +16,7 @@ import numpy as np
 from mapanything_data.storage.pcd import pack_rgb, read_pcd, write_pcd
 
 POINTS = 56_000
-REPEATS = 7
+REPEATS = 15
 ENCODINGS = ("ascii", "binary", "binary_compressed")
 
 
@@ -28,14 +28,15 @@ def sweep(dtype: type) -> dict[str, np.ndarray]:
     return dict(zip("xyz", points.T, strict=True)) | {"rgb": pack_rgb(colours, dtype)}
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """The fastest of a few tries: what the machine can do when nothing disturbs."""
-    times = []
+def seconds(works: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """The fastest of a few tries of each, taken in turns: what the machine can do when nothing disturbs."""
+    times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(REPEATS):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+        for name, work in works.items():
+            start = time.perf_counter()
+            work()
+            times[name].append(time.perf_counter() - start)
+    return {name: min(tries) for name, tries in times.items()}
 
 
 def readers(path: Path) -> dict[str, Callable[[], object]]:
@@ -56,19 +57,24 @@ def main() -> None:
         for dtype in (np.uint32, np.float32):
             fields, path = sweep(dtype), Path(name) / f"{dtype.__name__}.pcd"
             write_pcd(path, fields, "ascii")
-            ours = seconds(lambda path=path: read_pcd(path))
+            took = seconds({"ours": lambda path=path: read_pcd(path), **readers(path)})
             print(f"pcd: text with {dtype.__name__} colours, {POINTS} points, {path.stat().st_size / 1e6:.1f} MB")
-            print(f"  read in {1e3 * ours:.1f} ms")
-            for reader, read in readers(path).items():
+            print(f"  read in {1e3 * took['ours']:.1f} ms")
+            for reader in took.keys() - {"ours"}:
                 goal = 5 if reader == "numpy.loadtxt" else 1
-                print(f"  {seconds(read) / ours:.1f} x as fast as {reader} (goal {goal})")
+                print(f"  {took[reader] / took['ours']:.1f} x as fast as {reader} (goal {goal})")
         print("pcd: each encoding, float32 colours")
         for encoding in ENCODINGS:
             path = Path(name) / f"{encoding}.pcd"
-            write = seconds(lambda path=path, encoding=encoding: write_pcd(path, fields, encoding))
-            read = seconds(lambda path=path: read_pcd(path))
+            took = seconds(
+                {
+                    "write": lambda path=path, encoding=encoding: write_pcd(path, fields, encoding),
+                    "read": lambda path=path: read_pcd(path),
+                }
+            )
             size = path.stat().st_size / 1e6
-            print(f"  {encoding:18} {size:.1f} MB, written in {1e3 * write:.1f} ms, read in {1e3 * read:.1f} ms")
+            write, read = (1e3 * took[work] for work in ("write", "read"))
+            print(f"  {encoding:18} {size:.1f} MB, written in {write:.1f} ms, read in {read:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def read_cloud(path: Path, T_world_lidar: Pose) -> PointCloud:
     Raises:
         DataError: The file is missing, damaged, or lacks x, y or z.
     """
-    fields = read_pcd(path)
+    fields = read_pcd(path).fields
     missing = [axis for axis in "xyz" if axis not in fields]
     if missing:
         raise DataError(

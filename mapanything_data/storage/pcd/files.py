@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from mapanything_data.errors import DataError
 from mapanything_data.storage.atomic import write_atomic
 from mapanything_data.storage.pcd import lzf
-from mapanything_data.storage.pcd.decimals import BadWordError, Words, parse_floats, parse_integers, split_words
 from mapanything_data.storage.pcd.header import ENCODINGS, PADDING, REMEDY, Field, Header, header_text, parse_header
+from mapanything_data.storage.pcd.text import parse_points
 
 Encoding = Literal["ascii", "binary", "binary_compressed"]
 
@@ -63,7 +63,7 @@ def read_pcd(source: Path | bytes) -> PcdFile:
 def write_pcd(path: Path, fields: Mapping[str, NDArray[Any]], encoding: Encoding = "binary") -> None:
     """Write an unorganised cloud, whole or not at all. The same fields give the same bytes.
 
-    The numbers survive exactly in every encoding, except that `nan` has no sign in text.
+    The numbers survive exactly in every encoding, except that nan and zero have no sign in text.
 
     Args:
         path: The file, which is replaced if it exists.
@@ -86,33 +86,12 @@ def write_pcd(path: Path, fields: Mapping[str, NDArray[Any]], encoding: Encoding
 
 
 def _read_ascii(header: Header, data: bytes, where: str) -> dict[str, NDArray[Any]]:
-    try:
-        words = split_words(data, header.length)
-    except ValueError as error:
-        raise DataError(where, f"{error} stands between the points", expected="text", remedy=REMEDY) from None
-    width = sum(field.count for field in header.fields)
-    wrong = np.flatnonzero(words.line_lengths != width)
-    if wrong.size:
-        found = f"point {wrong[0]} has {words.line_lengths[wrong[0]]} values"
-        raise DataError(where, found, expected=f"{width}, as the header says", remedy=REMEDY)
-    _check_size(len(words.line_lengths), header.points, "points", where)
-    arrays = {}
-    column = 0
-    for field in header.fields:
-        if field.name != PADDING:
-            values = _parse(words.columns(width, column, column + field.count), field, where)
-            arrays[field.name] = _shaped(values, field)
-        column += field.count
-    return arrays
-
-
-def _parse(words: Words, field: Field, where: str) -> NDArray[Any]:
-    try:
-        return (parse_floats if field.dtype.kind == "f" else parse_integers)(words, field.dtype)
-    except BadWordError as error:
-        word = words.word(error.index)[:40].decode("ascii", "replace")
-        found = f"the word {word} of field {field.name}, point {error.index // field.count}, {error.found}"
-        raise DataError(where, found, expected=f"a {field.dtype}", remedy=REMEDY) from None
+    columns = parse_points(data, header, where)
+    return {
+        field.name: _shaped(values, field)
+        for field, values in zip(header.fields, columns, strict=True)
+        if field.name != PADDING
+    }
 
 
 def _read_binary(header: Header, data: bytes, where: str) -> dict[str, NDArray[Any]]:
