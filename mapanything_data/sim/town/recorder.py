@@ -1,0 +1,141 @@
+"""An open town: what an agent senses and knows at a moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from mapanything_data.geometry.quaternions import quaternion_from_matrix
+from mapanything_data.scene import Box3D, Camera, Pose, Snapshot, View
+from mapanything_data.scene.arrays import Floats
+from mapanything_data.sim.opengl import choose_opengl
+from mapanything_data.sim.town.axes import opencv_transform
+from mapanything_data.sim.town.layout import Layout, draw_layout
+from mapanything_data.sim.town.lidar import Lidar
+from mapanything_data.sim.town.model import build_model
+from mapanything_data.sim.town.renderer import Renderer
+from mapanything_data.sim.town.rig import T_AGENT_CAMERA, T_AGENT_LIDAR
+from mapanything_data.sim.town.traffic import Car, Traffic, draw_traffic, pose_on
+
+FIRST_FRAME, FRAME_STEP, FRAMES_PER_SECOND = 68, 2, 20.0
+"""As in OPV2V: a simulation at 20 Hz, of which every second frame is stored."""
+BOX_RANGE = 120.0
+"""Metres: other vehicles farther from the agent are not listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    """All that decides what a scenario looks like."""
+
+    seed: tuple[int, ...]
+    """Of everything random in it."""
+    agents: int
+    frames: int
+    hill_height: float
+    """Metres between the lowest and the highest ground."""
+    density: float
+    """Share of the places for cars that are taken."""
+
+    def frame_numbers(self) -> range:
+        """Of its moments."""
+        return range(FIRST_FRAME, FIRST_FRAME + self.frames * FRAME_STEP, FRAME_STEP)
+
+    def draw(self) -> tuple[Layout, Traffic]:
+        """The streets and the cars on them."""
+        layout = draw_layout(self._generator(0), self.hill_height)
+        times = np.array(self.frame_numbers()) / FRAMES_PER_SECOND
+        return layout, draw_traffic(self._generator(1), layout, self.agents, self.density, times)
+
+    def build(self, layout: Layout, traffic: Traffic) -> Any:
+        """The compiled `mujoco.MjModel`."""
+        return build_model(self._generator(2), layout, traffic.cars)
+
+    def lidar_noise(self, agent: int, frame: int) -> np.random.Generator:
+        """The generator of one sweep."""
+        return self._generator(3, agent, frame)
+
+    def _generator(self, *purpose: int) -> np.random.Generator:
+        return np.random.default_rng([*self.seed, *purpose])
+
+
+class TownRecorder:
+    """Renders a town; use it as a context manager."""
+
+    def __init__(self, town: Town, camera: Camera, lidar: Lidar | None, *, segmentation: bool) -> None:
+        choose_opengl()
+        import mujoco
+
+        self._town, self._camera, self._lidar, self._segmentation = town, camera, lidar, segmentation
+        self._layout, traffic = town.draw()
+        self._cars = {car.id: car for car in traffic.cars}
+        self._model = town.build(self._layout, traffic)
+        self._data = mujoco.MjData(self._model)
+        self._renderer = Renderer(self._model, camera.width, camera.height)
+
+    def __enter__(self) -> TownRecorder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._renderer.close()
+
+    def snapshot(self, agent: int, frame: int) -> Snapshot:
+        """What an agent senses and knows at a moment; the same whenever it is asked for."""
+        time = frame / FRAMES_PER_SECOND
+        states = {car.id: car.at(time) for car in self._cars.values()}
+        poses = {number: pose_on(self._layout.hills, place, heading) for number, (place, heading, _) in states.items()}
+        self._move_cars(poses)
+        T_world = {number: Pose(opencv_transform(*pose)) for number, pose in poses.items()}
+        T_world_agent = T_world[agent]
+        near = [
+            number
+            for number, pose in T_world.items()
+            if number != agent and np.linalg.norm(pose.translation - T_world_agent.translation) <= BOX_RANGE
+        ]
+        views, classes = self._look(T_world_agent, time)
+        return Snapshot(
+            agent=agent,
+            frame=frame,
+            timestamp=time,
+            T_world_agent=T_world_agent,
+            speed=states[agent][2],
+            views=views,
+            cloud=self._lidar
+            and self._lidar.scan(
+                self._model, self._data, T_world_agent @ T_AGENT_LIDAR, self._town.lidar_noise(agent, frame)
+            ),
+            boxes=[_box(self._cars[number], T_world[number]) for number in sorted(near)],
+            box_speeds={number: states[number][2] for number in sorted(near)},
+            segmentation=classes,
+        )
+
+    def _move_cars(self, poses: dict[int, tuple[Floats, Floats]]) -> None:
+        import mujoco
+
+        rotations = np.array([rotation for rotation, _ in poses.values()])
+        self._data.mocap_pos[:] = [translation for _, translation in poses.values()]
+        self._data.mocap_quat[:] = np.roll(quaternion_from_matrix(rotations), 1, axis=1)  # w first
+        mujoco.mj_kinematics(self._model, self._data)
+        mujoco.mj_camlight(self._model, self._data)
+        self._renderer.update(self._data)
+
+    def _look(self, T_world_agent: Pose, time: float) -> tuple[dict[int, View], dict[int, Any]]:
+        views, classes = {}, {}
+        for number, T_agent_camera in T_AGENT_CAMERA.items():
+            T_world_camera = T_world_agent @ T_agent_camera
+            image, depth = self._renderer.draw(self._camera, T_world_camera)
+            views[number] = View(
+                image=image, camera=self._camera, timestamp=time, T_world_camera=T_world_camera, depth=depth
+            )
+            if self._segmentation:
+                classes[number] = self._renderer.draw_classes(self._camera, T_world_camera)
+        return views, classes
+
+
+def _box(car: Car, T_world_car: Pose) -> Box3D:
+    """Around exactly the car: its frame's origin is on the road, the box's is half a height above."""
+    up = np.eye(4)
+    up[1, 3] = -car.kind.extent[1]
+    return Box3D(T_world_box=T_world_car @ Pose(up), extent=car.kind.extent, label="car", id=car.id)
