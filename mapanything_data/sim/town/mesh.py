@@ -25,6 +25,11 @@ class Mesh:
     faces: NDArray[np.int64]
     """[M, 3] indices, counter-clockwise seen from outside."""
 
+    @property
+    def triangles(self) -> Floats:
+        """[M, 3, 3] the corners of each face, metres."""
+        return self.vertices[self.faces]
+
     def moved(self, offset: ArrayLike, yaw: float = 0.0, scale: ArrayLike = 1.0) -> Mesh:
         """Scaled, turned by `yaw` radians about z and then moved by `offset` [3] metres."""
         c, s = math.cos(yaw), math.sin(yaw)
@@ -111,7 +116,7 @@ def tube(start: ArrayLike, end: ArrayLike, radii: tuple[float, float], sides: in
 
 def blob(rng: np.random.Generator, roughness: float, repeat: float = 3.0) -> Mesh:
     """A lumpy ball with a radius of about 1 metre."""
-    rings, sides = 9, 14
+    rings, sides = 7, 11
     polar, turn = np.meshgrid(np.linspace(0, np.pi, rings), np.linspace(0, 2 * np.pi, sides + 1), indexing="ij")
     lumps = rng.uniform(-roughness, roughness, (rings, sides))
     lumps[[0, -1]] = lumps[[0, -1], :1]

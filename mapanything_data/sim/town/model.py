@@ -26,10 +26,14 @@ _CLASS_OF_MATERIAL = {
 _SHINE = {"paint": 0.5, "trim": 0.3}
 
 
-def build_model(rng: np.random.Generator, layout: Layout, cars: list[Car]) -> Any:
+FixedMeshes = dict[tuple[str, str], Mesh]
+"""What never moves, by name and material."""
+
+
+def build_model(rng: np.random.Generator, fixed: FixedMeshes, cars: list[Car]) -> Any:
     """A compiled `mujoco.MjModel`; its mocap bodies are the cars in the given order.
 
-    Every geom's `group` is 0 and its `user[0]` is the class of `CLASSES`.
+    Every geom has the class of `CLASSES` as its `user[0]`.
     """
     import mujoco
 
@@ -38,11 +42,9 @@ def build_model(rng: np.random.Generator, layout: Layout, cars: list[Car]) -> An
     _set_light(spec, rng)
     for name, image in draw_textures(rng).items():
         _add_material(spec, name, image)
-    fixed = standing_meshes(rng, layout)
-    for name, mesh in ground_meshes(layout.hills, layout.streets).items():
-        _add_geom(spec, spec.worldbody, f"ground_{name}", name, mesh)
-    for name, mesh in fixed.items():
-        _add_geom(spec, spec.worldbody, f"standing_{name}", name, mesh)
+    for (name, material), mesh in fixed.items():
+        _add_mesh(spec, name, mesh)
+        _place(spec.worldbody, name, material)
     for kind in KINDS:
         for name, mesh in car_meshes(kind).items():
             _add_mesh(spec, f"{kind.name}_{name}", mesh)
@@ -51,6 +53,15 @@ def build_model(rng: np.random.Generator, layout: Layout, cars: list[Car]) -> An
         _place(body, f"{car.kind.name}_paint", "paint", car.colour)
         _place(body, f"{car.kind.name}_trim", "trim")
     return spec.compile()
+
+
+def fixed_meshes(rng: np.random.Generator, layout: Layout) -> FixedMeshes:
+    """The streets and everything on them but cars."""
+    ground = ground_meshes(layout.hills, layout.streets)
+    standing = standing_meshes(rng, layout)
+    return {(f"ground_{material}", material): mesh for material, mesh in ground.items()} | {
+        (f"standing_{material}", material): mesh for material, mesh in standing.items()
+    }
 
 
 def _set_light(spec: Any, rng: np.random.Generator) -> None:
@@ -93,11 +104,6 @@ def _add_material(spec: Any, name: str, image: np.ndarray) -> None:
     textures = material.textures
     textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
     material.textures = textures
-
-
-def _add_geom(spec: Any, body: Any, mesh_name: str, material: str, mesh: Mesh) -> None:
-    _add_mesh(spec, mesh_name, mesh)
-    _place(body, mesh_name, material)
 
 
 def _add_mesh(spec: Any, name: str, mesh: Mesh) -> None:

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from mapanything_data.geometry.quaternions import quaternion_from_matrix
-from mapanything_data.scene import Box3D, Camera, Pose, Snapshot, View
+from mapanything_data.scene import Box3D, Camera, PointCloud, Pose, Snapshot, View
 from mapanything_data.scene.arrays import Floats
 from mapanything_data.sim.opengl import choose_opengl
 from mapanything_data.sim.town.axes import opencv_transform
+from mapanything_data.sim.town.cars import KINDS, car_meshes
 from mapanything_data.sim.town.layout import Layout, draw_layout
 from mapanything_data.sim.town.lidar import Lidar
-from mapanything_data.sim.town.model import build_model
+from mapanything_data.sim.town.mesh import merge
+from mapanything_data.sim.town.model import build_model, fixed_meshes
 from mapanything_data.sim.town.renderer import Renderer
 from mapanything_data.sim.town.rig import T_AGENT_CAMERA, T_AGENT_LIDAR
 from mapanything_data.sim.town.traffic import Car, Traffic, draw_traffic, pose_on
@@ -49,13 +51,14 @@ class Town:
         times = np.array(self.frame_numbers()) / FRAMES_PER_SECOND
         return layout, draw_traffic(self._generator(1), layout, self.agents, self.density, times)
 
-    def build(self, layout: Layout, traffic: Traffic) -> Any:
-        """The compiled `mujoco.MjModel`."""
-        return build_model(self._generator(2), layout, traffic.cars)
+    def build(self, layout: Layout, traffic: Traffic) -> tuple[Any, Floats]:
+        """The compiled `mujoco.MjModel`, and the triangles [M, 3, 3] of what never moves, metres, MuJoCo's world."""
+        fixed = fixed_meshes(self._generator(2), layout)
+        return build_model(self._generator(3), fixed, traffic.cars), merge(fixed.values()).triangles
 
     def lidar_noise(self, agent: int, frame: int) -> np.random.Generator:
         """The generator of one sweep."""
-        return self._generator(3, agent, frame)
+        return self._generator(4, agent, frame)
 
     def _generator(self, *purpose: int) -> np.random.Generator:
         return np.random.default_rng([*self.seed, *purpose])
@@ -71,7 +74,8 @@ class TownRecorder:
         self._town, self._camera, self._lidar, self._segmentation = town, camera, lidar, segmentation
         self._layout, traffic = town.draw()
         self._cars = {car.id: car for car in traffic.cars}
-        self._model = town.build(self._layout, traffic)
+        self._model, self._fixed = town.build(self._layout, traffic)
+        self._car_triangles = {kind: merge(car_meshes(kind).values()).triangles for kind in KINDS}
         self._data = mujoco.MjData(self._model)
         self._renderer = Renderer(self._model, camera.width, camera.height)
 
@@ -102,10 +106,7 @@ class TownRecorder:
             T_world_agent=T_world_agent,
             speed=states[agent][2],
             views=views,
-            cloud=self._lidar
-            and self._lidar.scan(
-                self._model, self._data, T_world_agent @ T_AGENT_LIDAR, self._town.lidar_noise(agent, frame)
-            ),
+            cloud=self._scan(poses, T_world_agent, self._town.lidar_noise(agent, frame)),
             boxes=[_box(self._cars[number], T_world[number]) for number in sorted(near)],
             box_speeds={number: states[number][2] for number in sorted(near)},
             segmentation=classes,
@@ -132,6 +133,17 @@ class TownRecorder:
             if self._segmentation:
                 classes[number] = self._renderer.draw_classes(self._camera, T_world_camera)
         return views, classes
+
+    def _scan(
+        self, poses: dict[int, tuple[Floats, Floats]], T_world_agent: Pose, noise: np.random.Generator
+    ) -> PointCloud | None:
+        if self._lidar is None:
+            return None
+        bodies = [
+            self._car_triangles[self._cars[number].kind] @ rotation.T + translation
+            for number, (rotation, translation) in poses.items()
+        ]
+        return self._lidar.scan(np.concatenate([self._fixed, *bodies]), T_world_agent @ T_AGENT_LIDAR, noise)
 
 
 def _box(car: Car, T_world_car: Pose) -> Box3D:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from mapanything_data.scene import Camera, Pose
 from mapanything_data.sim.town.axes import mujoco_vectors
 
-NEAR, FAR = 0.1, 800.0
-"""Metres: nothing nearer or farther is drawn."""
+NEAR, FAR = 0.1, 4000.0
+"""Metres: nothing nearer or farther is drawn. MuJoCo hangs its sky at nearly half of FAR."""
+SKY = 700.0
+"""Metres: what lies deeper is the sky; the town's corners are 622 m apart."""
 
 
 class Renderer:
@@ -65,7 +67,7 @@ class Renderer:
         depth = window_depth[::-1] * np.float32((FAR - NEAR) / (NEAR * FAR))
         depth += np.float32(1 / FAR)
         np.reciprocal(depth, out=depth)
-        depth[window_depth[::-1] == 0] = 0
+        depth[depth > SKY] = 0
         return image, depth
 
     def draw_classes(self, camera: Camera, T_world_camera: Pose) -> NDArray[np.uint8]:
