@@ -1,6 +1,6 @@
 """Which OpenGL MuJoCo draws with on a machine without a display.
 
-MuJoCo reads MUJOCO_GL when it is imported and dies without a display when it is unset: call `choose_opengl` before every
+MuJoCo reads MUJOCO_GL when it is imported and dies without a display when it is unset: call `choose_opengl` before the
 `import mujoco` of code that draws.
 """
 

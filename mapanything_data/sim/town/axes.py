@@ -1,4 +1,4 @@
-"""The change between MuJoCo's axes (x east or forward, y north or left, z up) and OpenCV's (x right, y down, z forward).
+"""The change between MuJoCo's axes (x east or forward, y north or left, z up) and OpenCV's (right, down, forward).
 
 Both are right-handed, so it is a rotation. It permutes axes and flips signs only: no digit is lost.
 """

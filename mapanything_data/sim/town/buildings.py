@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mapanything_data.scene.arrays import Floats
 from mapanything_data.sim.town.ground import Hills
 from mapanything_data.sim.town.layout import House, Layout, Post, Tree
 from mapanything_data.sim.town.mesh import Mesh, blob, box, merge, quads, tube, walls
@@ -39,7 +40,6 @@ def _house(hills: Hills, house: House) -> dict[str, Mesh]:
     eaves = floor + _GROUND_FLOOR + house.floors * _FLOOR
     facade = f"facade{house.facade}"
     upper = walls(outline, floor + _GROUND_FLOOR, eaves, (12.0, 12.0))
-    # The texture is two metres a bay of shops taller than what shows: the cellar repeats its lowest strip.
     meshes = {
         "shops": walls(outline, floor, floor + _GROUND_FLOOR, (24.0, _GROUND_FLOOR)),
         "kerb": walls(outline, floor - _CELLAR, floor, (2.0, 2.0)),
@@ -49,8 +49,8 @@ def _house(hills: Hills, house: House) -> dict[str, Mesh]:
         return meshes | {facade: merge([upper, gables]), "tiles": roof}
     parapet = walls(outline, eaves, eaves + 0.6, (6.0, 6.0))
     inside = walls(outline[::-1], eaves - 0.1, eaves + 0.6, (6.0, 6.0))
-    deck = [[[x0, y0, eaves], [x1, y0, eaves], [x1, y1, eaves], [x0, y1, eaves]]]
-    cover = quads(deck, [[0, 0], [(x1 - x0) / 6, 0], [(x1 - x0) / 6, (y1 - y0) / 6], [0, (y1 - y0) / 6]])
+    deck = np.array([[[x0, y0, eaves], [x1, y0, eaves], [x1, y1, eaves], [x0, y1, eaves]]])
+    cover = quads(deck, deck[0, :, :2] / 6)
     return meshes | {facade: upper, "roof": merge([parapet, inside, cover])}
 
 
@@ -78,7 +78,7 @@ def _gable(house: House, eaves: float) -> tuple[Mesh, Mesh]:
     )
     wide, deep = (b - a) / 6, (high - low) / 2 / 6
     roof = quads(
-        np.concatenate([slopes, slopes[:, ::-1] - [0, 0, 0.12]]), [[0, 0], [wide, 0], [wide, deep], [0, deep]]
+        np.concatenate([slopes, slopes[:, ::-1] - [0, 0, 0.12]]), np.array([[0, 0], [wide, 0], [wide, deep], [0, deep]])
     )
     plain = quads(ends, [[0.02, 0.02], [0.06, 0.02], [0.04, 0.06], [0.03, 0.04]])
     turn = 0.0 if along_x else np.pi / 2
@@ -87,14 +87,14 @@ def _gable(house: House, eaves: float) -> tuple[Mesh, Mesh]:
 
 def _tree(rng: np.random.Generator, hills: Hills, tree: Tree, crowns: list[Mesh]) -> dict[str, Mesh]:
     foot = np.append(tree.place, hills.at(tree.place))
-    top = foot + [0, 0, tree.height]
+    top = _above(foot, tree.height)
     parts = []
     for offset, size in (((0, 0, -0.9), 1.0), ((0.45, 0.2, -1.5), 0.72), ((-0.4, -0.3, -1.35), 0.75)):
         crown = crowns[int(rng.integers(len(crowns)))]
         turn = rng.uniform(0, 2 * np.pi)
-        parts.append(crown.moved(top + np.array(offset) * tree.crown, turn, tree.crown * size * np.array([1, 1, 0.95])))
+        parts.append(crown.moved(top + np.array(offset) * tree.crown, turn, tree.crown * size))
     thick = 0.022 * tree.height
-    trunk = tube(foot - [0, 0, 0.3], top - [0, 0, tree.crown], (thick * 1.4, thick), 7, repeat=tree.height / 1.5)
+    trunk = tube(_above(foot, -0.3), _above(top, -tree.crown), (thick * 1.4, thick), 7, repeat=tree.height / 1.5)
     return {"bark": trunk, "leaves": merge(parts)}
 
 
@@ -102,17 +102,24 @@ def _post(hills: Hills, post: Post) -> dict[str, Mesh]:
     foot = np.append(post.place, hills.at(post.place))
     towards = np.array([np.cos(post.towards_road), np.sin(post.towards_road), 0.0])
     if post.sign is None:
-        head = foot + [0, 0, 6.4]
+        head = _above(foot, 6.4)
         pole = tube(foot, head, (0.09, 0.055), 8, repeat=8)
-        arm = tube(head - [0, 0, 0.05], head + 1.8 * towards + [0, 0, 0.15], (0.04, 0.035), 6)
-        lamp = box([-0.35, -0.13, -0.06], [0.35, 0.13, 0.06]).moved(head + 1.9 * towards + [0, 0, 0.15], post.towards_road)
+        arm = tube(_above(head, -0.05), head + 1.8 * towards + [0, 0, 0.15], (0.04, 0.035), 6)
+        lamp = box([-0.35, -0.13, -0.06], [0.35, 0.13, 0.06]).moved(
+            head + 1.9 * towards + [0, 0, 0.15], post.towards_road
+        )
         return {"metal": merge([pole, arm, lamp])}
-    pole = tube(foot, foot + [0, 0, 2.75], (0.035, 0.035), 6, repeat=4)
+    pole = tube(foot, _above(foot, 2.75), (0.035, 0.035), 6, repeat=4)
     u0, u1 = post.sign / SIGNS, (post.sign + 1) / SIGNS
     front = [[0.05, -0.33, -0.33], [0.05, 0.33, -0.33], [0.05, 0.33, 0.33], [0.05, -0.33, 0.33]]
     back = [[0.04, y, z] for _, y, z in front[::-1]]
     # A sign faces the traffic that comes along the kerb beside it.
     facing = post.towards_road + np.pi / 2
-    plate = quads([front], [[u0, 0], [u1, 0], [u1, 1], [u0, 1]]).moved(foot + [0, 0, 2.4], facing)
-    reverse = quads([back], [[0, 0], [1, 0], [1, 1], [0, 1]]).moved(foot + [0, 0, 2.4], facing)
+    plate = quads([front], [[u0, 0], [u1, 0], [u1, 1], [u0, 1]]).moved(_above(foot, 2.4), facing)
+    reverse = quads([back], [[0, 0], [1, 0], [1, 1], [0, 1]]).moved(_above(foot, 2.4), facing)
     return {"metal": merge([pole, reverse]), "signs": plate}
+
+
+def _above(point: Floats, metres: float) -> Floats:
+    above: Floats = point + np.array([0.0, 0.0, metres])
+    return above

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mapanything_data.scene.arrays import Floats
 from mapanything_data.sim.town.mesh import Mesh, merge, quads, smooth_normals, tube
@@ -27,8 +28,8 @@ class CarKind:
     stations: tuple[tuple[float, float, float, float], ...]
     """From rear to front: x (fraction of the half length), height of the shoulder, height of the top (fractions of the
     height) and half width of the top (fraction of the half width)."""
-    cabin: tuple[int, int, int, int]
-    """Stations where the rear window starts, the roof starts, the roof ends, and the windscreen ends."""
+    cabin: tuple[int, int, int]
+    """Stations where the rear window starts, the roof starts, and the windscreen starts."""
 
     @property
     def extent(self) -> Floats:
@@ -56,13 +57,13 @@ _VAN = (
     (-0.20, 0.54, 1.00, 0.84), (0.42, 0.54, 0.98, 0.84), (0.74, 0.50, 0.54, 0.84), (0.92, 0.44, 0.48, 0.80),
     (0.98, 0.36, 0.42, 0.78), (1.00, 0.28, 0.34, 0.76),
 )  # fmt: skip
-SALOON = CarKind("saloon", 4.90, 2.12, 1.50, 0.34, 2.85, _SALOON, (2, 3, 5, 6))
+SALOON = CarKind("saloon", 4.90, 2.12, 1.50, 0.34, 2.85, _SALOON, (2, 3, 5))
 """The agents' car; its box is that of the real ones, 2.45 x 1.06 x 0.75 m half sizes."""
 KINDS = (
     SALOON,
-    CarKind("hatchback", 4.10, 1.80, 1.50, 0.31, 2.55, _HATCHBACK, (2, 3, 5, 6)),
-    CarKind("suv", 4.70, 1.96, 1.75, 0.37, 2.75, _SUV, (2, 3, 5, 6)),
-    CarKind("van", 5.20, 2.04, 2.15, 0.34, 3.20, _VAN, (2, 3, 5, 6)),
+    CarKind("hatchback", 4.10, 1.80, 1.50, 0.31, 2.55, _HATCHBACK, (2, 3, 5)),
+    CarKind("suv", 4.70, 1.96, 1.75, 0.37, 2.75, _SUV, (2, 3, 5)),
+    CarKind("van", 5.20, 2.04, 2.15, 0.34, 3.20, _VAN, (2, 3, 5)),
 )
 COLOURS = (
     (0.86, 0.87, 0.88), (0.10, 0.11, 0.12), (0.62, 0.64, 0.66), (0.62, 0.07, 0.08), (0.10, 0.22, 0.45),
@@ -94,9 +95,9 @@ def _rings(kind: CarKind) -> Floats:
     return np.stack([x, y, z], axis=-1)
 
 
-def _glass_faces(kind: CarKind, stations: int) -> np.ndarray:
+def _glass_faces(kind: CarKind, stations: int) -> NDArray[np.bool_]:
     """[S - 1, 8] bool: the windows among the patches between stations; 2 and 5 are the sides, 3 and 4 the top."""
-    rear, roof_start, roof_end, front = kind.cabin
+    rear, roof_start, roof_end = kind.cabin
     glass = np.zeros((stations - 1, 8), dtype=bool)
     glass[roof_start:roof_end, [2, 5]] = True
     glass[[rear, roof_end], 3:5] = True
@@ -105,28 +106,23 @@ def _glass_faces(kind: CarKind, stations: int) -> np.ndarray:
     return glass
 
 
-def _skin(rings: Floats, glass: np.ndarray) -> tuple[Mesh, Mesh]:
+def _skin(rings: Floats, glass: NDArray[np.bool_]) -> tuple[Mesh, Mesh]:
     s, k = (index.ravel() for index in np.indices(glass.shape))
     n = rings.shape[1]
     corners = np.stack([s * n + k, (s + 1) * n + k, (s + 1) * n + k + 1, s * n + k + 1], axis=1)
     points = rings.reshape(-1, 3)
     panes = glass[s, k]
     faces = np.concatenate([corners[~panes][:, [0, 1, 2]], corners[~panes][:, [0, 2, 3]]])
-    caps = [[0, i + 1, i + 2][::order] for i in range(n - 2) for order in (1,)]
-    rear = np.array(caps)[:, ::1]
-    front = np.array(caps)[:, ::-1] + (len(rings) - 1) * n
+    fan = np.array([[0, i, i + 1] for i in range(1, n - 1)])
+    ends = _flat_triangles(points, np.concatenate([fan, fan[:, ::-1] + (len(rings) - 1) * n]))
     shell = Mesh(points, smooth_normals(points, faces), points[:, [0, 2]] * 0.5, faces)
-    ends = quads_from_triangles(points, np.concatenate([rear, front]))
     return merge([shell, ends]), quads(points[corners[panes]], _cell("glass"))
 
 
-def quads_from_triangles(points: Floats, faces: np.ndarray) -> Mesh:
-    """Flat triangles as a mesh of their own corners."""
-    p = points[faces].reshape(-1, 3)
-    a, b, c = np.moveaxis(points[faces], 1, 0)
-    normal = np.cross(b - a, c - a)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-    return Mesh(p, np.repeat(normal, 3, axis=0), p[:, [1, 2]] * 0.5, np.arange(len(p)).reshape(-1, 3))
+def _flat_triangles(points: Floats, faces: NDArray[np.int64]) -> Mesh:
+    corners = points[faces].reshape(-1, 3)
+    alone = np.arange(len(corners)).reshape(-1, 3)
+    return Mesh(corners, smooth_normals(corners, alone), corners[:, [1, 2]] * 0.5, alone)
 
 
 def _cell(name: str) -> Floats:
@@ -142,10 +138,12 @@ def _wheels(kind: CarKind) -> list[Mesh]:
     for x in (-kind.wheelbase / 2, kind.wheelbase / 2):
         for side in (-1, 1):
             hub = np.array([x, 0.0, r])
-            inner, outer = hub + [0, side * (half - 0.25), 0], hub + [0, side * (half - 0.005), 0]
+            inner, outer = hub + np.array([0, side * (half - 0.25), 0]), hub + np.array([0, side * (half - 0.005), 0])
             parts.append(_recoloured(tube(inner, outer, (r, r), 20), "tyre"))
-            parts.append(_disc(hub + [0, side * half, 0], 0.66 * r, side, "rim"))
-            parts.append(_disc(hub + [0, side * (half - 0.010), 0.02], 1.18 * r, side, "underbody", clip=_CLEARANCE))
+            parts.append(_disc(hub + np.array([0, side * half, 0]), 0.66 * r, side, "rim"))
+            parts.append(
+                _disc(hub + np.array([0, side * (half - 0.010), 0.02]), 1.18 * r, side, "underbody", clip=_CLEARANCE)
+            )
     return parts
 
 
@@ -158,9 +156,10 @@ def _disc(centre: Floats, radius: float, side: int, cell: str, clip: float = 0.0
     points = np.concatenate([[centre], rim])
     i = np.arange(24)
     faces = np.stack([0 * i, i + 1, (i + 1) % 24 + 1][:: -side or 1], axis=1)
-    u0, v0, u1, v1 = *_cell(cell)[0], *_cell(cell)[2]
-    uv = np.concatenate([[[0.5, 0.5]], 0.5 + 0.5 * unit]) * [u1 - u0, v1 - v0] + [u0, v0]
-    return Mesh(points, np.broadcast_to([0.0, side, 0.0], points.shape), uv, faces)
+    low, _, high, _ = _cell(cell)
+    uv = np.concatenate([[[0.5, 0.5]], 0.5 + 0.5 * unit]) * (high - low) + low
+    normals = np.broadcast_to(np.array([0.0, side, 0.0]), points.shape)
+    return Mesh(points, normals, uv, faces)
 
 
 def _recoloured(mesh: Mesh, cell: str) -> Mesh:
@@ -170,23 +169,22 @@ def _recoloured(mesh: Mesh, cell: str) -> Mesh:
 
 def _ends(kind: CarKind) -> list[Mesh]:
     """Lights, grille and number plates: they touch the front and the back of the box."""
-    half, width, tall = kind.length / 2, kind.width, kind.height
+    half, width = kind.length / 2, kind.width
     parts = []
     for end, lights in ((1, "headlight"), (-1, "taillight")):
-        shoulder = kind.stations[-1 if end == 1 else 0][1] * tall
-        z1 = shoulder - 0.02
-        for side in (-1, 1):
-            parts.append(_plate(end * half, side * 0.33 * width, 0.18 * width, z1 - 0.13, z1, lights))
-        parts.append(_plate(end * half, 0.0, 0.52, _CLEARANCE + 0.05, _CLEARANCE + 0.16, "plate"))
+        top = kind.stations[-1 if end == 1 else 0][1] * kind.height - 0.02
+        parts.append(_plate(end * half, (-0.42 * width, -0.24 * width), (top - 0.13, top), lights))
+        parts.append(_plate(end * half, (0.24 * width, 0.42 * width), (top - 0.13, top), lights))
+        parts.append(_plate(end * half, (-0.26, 0.26), (_CLEARANCE + 0.05, _CLEARANCE + 0.16), "plate"))
         if end == 1:
-            parts.append(_plate(half, 0.0, 0.40 * width, z1 - 0.14, z1 - 0.02, "grille"))
+            parts.append(_plate(half, (-0.20 * width, 0.20 * width), (top - 0.14, top - 0.02), "grille"))
     return parts
 
 
-def _plate(x: float, y: float, width: float, z0: float, z1: float, cell: str) -> Mesh:
+def _plate(x: float, y: tuple[float, float], z: tuple[float, float], cell: str) -> Mesh:
     """A thin block that stands out of the front (x > 0) or the back."""
-    facing = np.sign(x)
-    a, b = y - facing * width / 2, y + facing * width / 2
+    facing = float(np.sign(x))
+    (a, b), (z0, z1) = y[:: int(facing)], z
     back = x - facing * 0.06
     face = [[x, a, z0], [x, b, z0], [x, b, z1], [x, a, z1]]
     around = [

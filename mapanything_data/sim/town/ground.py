@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mapanything_data.scene.arrays import Floats
 from mapanything_data.sim.town.mesh import Mesh, merge, quads
@@ -36,7 +36,8 @@ class Hills:
 
     def at(self, xy: ArrayLike) -> Floats:
         """Metres above zero, [...], at places [..., 2]."""
-        return self.height / 4 * np.sin(self._angles(xy)).sum(axis=-1)
+        height: Floats = self.height / 4 * np.sin(self._angles(xy)).sum(axis=-1)
+        return height
 
     def slope(self, xy: ArrayLike) -> Floats:
         """Metres of rise for each metre along x and y, [..., 2], at places [..., 2]."""
@@ -86,7 +87,7 @@ _KIND_OF_CELL = np.array([[0, 1, 2], [1, 1, 3], [2, 3, 4]])
 _RAISED = (0, 1)
 
 
-def _intervals(street: float) -> tuple[Floats, np.ndarray]:
+def _intervals(street: float) -> tuple[Floats, NDArray[np.int64]]:
     """Grid lines along one axis and the kind of each gap between them."""
     lines, kinds = [-REACH], []
     for centre in (-street, street):
@@ -101,7 +102,7 @@ def _intervals(street: float) -> tuple[Floats, np.ndarray]:
     return np.array(fine), np.array(fine_kinds)
 
 
-def _texcoords(name: str, xy: Floats, along_y: np.ndarray, streets: tuple[float, float]) -> Floats:
+def _texcoords(name: str, xy: Floats, along_y: NDArray[np.bool_], streets: tuple[float, float]) -> Floats:
     if name not in ("road", "crossing"):
         return xy / 6.0
     across = np.where(along_y[:, None], xy[..., 0], -xy[..., 1])
@@ -121,7 +122,7 @@ def _facing_up(hills: Hills, mesh: Mesh) -> Mesh:
     return Mesh(mesh.vertices, normals / np.linalg.norm(normals, axis=1, keepdims=True), mesh.texcoords, mesh.faces)
 
 
-def _kerbs(hills: Hills, xs: Floats, ys: Floats, raised: np.ndarray) -> Mesh:
+def _kerbs(hills: Hills, xs: Floats, ys: Floats, raised: NDArray[np.bool_]) -> Mesh:
     parts = []
     for axis, lines, others in ((0, xs, ys), (1, ys, xs)):
         cells = raised if axis == 0 else raised.T

@@ -176,17 +176,18 @@ def _woods(rng: np.random.Generator, streets: tuple[float, float], houses: list[
     on_grass = (np.abs(np.abs(places) - streets) > _EDGE + sizes[:, 1:]).all(axis=1)
     low, high = (np.array([getattr(house, end) for house in houses]) for end in ("low", "high"))
     margin = sizes[:, None, 1:]
-    indoors = ((places[:, None] > low - margin) & (places[:, None] < high + margin)).all(axis=-1).any(axis=1)
-    keep = on_grass & ~indoors
+    overlap = (places[:, None] > low - margin) & (places[:, None] < high + margin)
+    keep = on_grass & ~(overlap[..., 0] & overlap[..., 1]).any(axis=1)
     return [
-        Tree((float(x), float(y)), float(h), float(r))
-        for (x, y), (h, r) in zip(places[keep], sizes[keep], strict=True)
+        Tree((float(x), float(y)), float(h), float(r)) for (x, y), (h, r) in zip(places[keep], sizes[keep], strict=True)
     ]
 
 
 def _posts(rng: np.random.Generator, side: _Side) -> list[Post]:
     towards_road = float(np.arctan2(*((-side.outward, 0) if side.axis == 0 else (0, -side.outward))))
-    lamps = [Post(side.point(float(a), 0.5), towards_road, None) for a in np.arange(side.start + 10, side.stop - 4, 26.0)]
+    lamps = [
+        Post(side.point(float(a), 0.5), towards_road, None) for a in np.arange(side.start + 10, side.stop - 4, 26.0)
+    ]
     signs = [
         Post(side.point(float(a), 0.45), towards_road, int(rng.integers(SIGNS)))
         for a in np.arange(side.start + 1.2, side.stop, 21.0)

@@ -30,11 +30,11 @@ class Mesh:
         """[M, 3, 3] the corners of each face, metres."""
         return self.vertices[self.faces]
 
-    def moved(self, offset: ArrayLike, yaw: float = 0.0, scale: ArrayLike = 1.0) -> Mesh:
+    def moved(self, offset: ArrayLike, yaw: float = 0.0, scale: float = 1.0) -> Mesh:
         """Scaled, turned by `yaw` radians about z and then moved by `offset` [3] metres."""
         c, s = math.cos(yaw), math.sin(yaw)
         R = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-        normals = _unit(self.normals / np.asarray(scale) @ R.T)
+        normals = self.normals @ R.T
         return replace(self, vertices=self.vertices * scale @ R.T + np.asarray(offset), normals=normals)
 
 
@@ -107,10 +107,17 @@ def tube(start: ArrayLike, end: ArrayLike, radii: tuple[float, float], sides: in
     vertices = np.concatenate([a + radii[0] * spokes, b + radii[1] * spokes, [a, b]])
     normals = np.concatenate([spokes, spokes, [-axis, axis]])
     u = angle / (2 * np.pi)
-    uv = np.concatenate([np.stack([u, 0 * u], axis=1), np.stack([u, 0 * u + repeat], axis=1), [[0.5, 0], [0.5, repeat]]])
+    uv = np.concatenate(
+        [np.stack([u, 0 * u], axis=1), np.stack([u, 0 * u + repeat], axis=1), [[0.5, 0], [0.5, repeat]]]
+    )
     i = np.arange(sides)
     n = sides + 1
-    faces = [[i, i + 1, n + i + 1], [i, n + i + 1, n + i], [i + 1, i, 0 * i + 2 * n], [n + i, n + i + 1, 0 * i + 2 * n + 1]]
+    faces = [
+        [i, i + 1, n + i + 1],
+        [i, n + i + 1, n + i],
+        [i + 1, i, 0 * i + 2 * n],
+        [n + i, n + i + 1, 0 * i + 2 * n + 1],
+    ]
     return Mesh(vertices, normals, uv, np.concatenate([np.stack(part, axis=1) for part in faces]))
 
 

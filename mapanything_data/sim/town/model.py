@@ -11,11 +11,12 @@ from mapanything_data.sim.town.cars import KINDS, car_meshes
 from mapanything_data.sim.town.ground import ground_meshes
 from mapanything_data.sim.town.layout import Layout
 from mapanything_data.sim.town.mesh import Mesh
-from mapanything_data.sim.town.textures import draw_textures
+from mapanything_data.sim.town.textures import Image, draw_textures
 from mapanything_data.sim.town.traffic import Car
 
 CLASSES = {
-    "building": 1, "pole": 5, "road": 7, "sidewalk": 8, "vegetation": 9, "vehicle": 10, "traffic_sign": 12, "terrain": 22,
+    "building": 1, "pole": 5, "road": 7, "sidewalk": 8, "vegetation": 9, "vehicle": 10, "traffic_sign": 12,
+    "terrain": 22,
 }  # fmt: skip
 """Class of a pixel in the segmentation: the tags of CARLA up to 0.9.13; 0 is the sky."""
 _CLASS_OF_MATERIAL = {
@@ -92,13 +93,11 @@ def _set_light(spec: Any, rng: np.random.Generator) -> None:
     )
 
 
-def _add_material(spec: Any, name: str, image: np.ndarray) -> None:
+def _add_material(spec: Any, name: str, image: Image) -> None:
     import mujoco
 
     height, width = image.shape[:2]
-    texture = spec.add_texture(
-        name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, width=width, height=height, nchannel=3
-    )
+    texture = spec.add_texture(name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, width=width, height=height, nchannel=3)
     texture.data = image[::-1].tobytes()
     material = spec.add_material(name=name, specular=_SHINE.get(name, 0.0), shininess=0.6)
     textures = material.textures

@@ -82,7 +82,9 @@ class TownRecorder:
     def __enter__(self) -> TownRecorder:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._renderer.close()
 
     def snapshot(self, agent: int, frame: int) -> Snapshot:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from mapanything_data.geometry.carla import matrix_from_carla_pose
 from mapanything_data.scene import Pose
 
-# x, y, z in metres, roll, yaw, pitch in degrees, in CARLA's axes (x forward, y right, z up) of a vehicle whose origin is
-# on the road.
+# x, y, z in metres, roll, yaw, pitch in degrees: CARLA's axes (x forward, y right, z up), the origin on the road.
 _CAMERAS = {
     0: (2.5, 0.0, 1.0, 0.0, 0.0, 0.0),
     1: (0.0, 0.3, 1.8, 0.0, 100.0, 0.0),

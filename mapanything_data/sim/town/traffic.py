@@ -118,7 +118,7 @@ def draw_traffic(rng: np.random.Generator, layout: Layout, agents: int, density:
     """
     moving = [car for ring in rings(layout.streets) for car in _platoon(rng, ring)]
     waiting = [Car(0, *_look(rng), spot=spot) for spot in layout.queues]
-    parked = [Car(0, *_look(rng), spot=spot) for spot in map(lambda s: _parked(rng, s), layout.parking)]
+    parked = [Car(0, *_look(rng), spot=spot) for spot in (_parked(rng, bay) for bay in layout.parking)]
     cars = moving + waiting + parked
     chosen = _choose_agents(rng, moving, waiting, agents, times)
     taken = rng.random(len(cars)) < density

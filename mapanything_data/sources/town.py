@@ -1,0 +1,132 @@
+"""Drives through a simulated town, with perfect ground truth."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+
+from mapanything_data.config import component
+from mapanything_data.errors import ConfigError, require
+from mapanything_data.scene import Camera
+from mapanything_data.sim.town.lidar import Lidar
+from mapanything_data.sim.town.recorder import Town, TownRecorder
+from mapanything_data.sources.snapshots import Recorder, Scenario
+
+_SPLITS = ("train", "validate", "test")
+
+
+@component("source", "town")
+@dataclass(kw_only=True, slots=True)
+class TownSource:
+    """A town in MuJoCo, in which several cars with cameras and a LiDAR drive near each other.
+
+    Every scenario has streets, houses and traffic of its own. It depends on the seed, its split and its number alone:
+    asking for more scenarios leaves the others as they are.
+    """
+
+    seed: int = 0
+    """Of all that is random, 0 or more."""
+    train: int = 8
+    """Number of scenarios in the split `train`."""
+    validate: int = 2
+    """Number of scenarios in the split `validate`."""
+    test: int = 2
+    """Number of scenarios in the split `test`."""
+    frames: int = 30
+    """Moments of each scenario, a tenth of a second apart."""
+    min_agents: int = 2
+    """Fewest cars with sensors in a scenario, at least 1."""
+    max_agents: int = 5
+    """Most cars with sensors in a scenario, at most 5."""
+    width: int = 800
+    """Pixels of a picture's row, even."""
+    height: int = 600
+    """Pixels of a picture's column, even."""
+    horizontal_fov: float = 100.0
+    """Degrees between the left and the right edge of a picture."""
+    lidar: bool = True
+    """Whether the cars carry a LiDAR."""
+    lidar_channels: int = 64
+    """Rays above one another, from 25 degrees below to 2 degrees above the horizon."""
+    lidar_steps: int = 1015
+    """Measurements of each channel in one turn; 64 x 1015 are 1.3 million rays a second at 20 turns a second."""
+    lidar_range: float = 120.0
+    """Metres that the LiDAR reaches."""
+    lidar_noise: float = 0.02
+    """Standard deviation of what the LiDAR measures, metres."""
+    segmentation: bool = False
+    """Whether to draw the class of every pixel as well, with the numbers of CARLA's tags."""
+    traffic: float = 0.6
+    """Share of the places for other cars that are taken, 0 to 1."""
+    hills: float = 2.0
+    """Metres between the lowest and the highest ground, 0 to 4; what stands on a slope pitches and rolls."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no sense."""
+        _check_limits(self)
+        if self.max_agents < self.min_agents:
+            raise ConfigError(
+                "source.max_agents",
+                f"{self.max_agents} is less than source.min_agents={self.min_agents}",
+                remedy="raise it, or lower source.min_agents",
+            )
+
+    def scenarios(self) -> list[Scenario]:
+        """All of them, split by split.
+
+        Raises:
+            ConfigError: No split has any.
+        """
+        found = [self._scenario(split, number) for split in _SPLITS for number in range(getattr(self, split))]
+        if not found:
+            raise ConfigError(
+                "source",
+                "train, validate and test are all 0",
+                remedy="ask for one scenario or more, as in source.train=1",
+            )
+        return found
+
+    def open(self, scenario: Scenario) -> AbstractContextManager[Recorder]:
+        """Build the town of a scenario and open its renderer.
+
+        Raises:
+            MissingDependencyError: MuJoCo or OpenGL is missing.
+        """
+        require("mujoco")
+        lidar = Lidar(self.lidar_channels, self.lidar_steps, self.lidar_range, self.lidar_noise) if self.lidar else None
+        camera = Camera.from_fov(self.width, self.height, math.radians(self.horizontal_fov))
+        town = self._town(scenario.split, int(scenario.name.removeprefix("town_")))
+        return TownRecorder(town, camera, lidar, segmentation=self.segmentation)
+
+    def _scenario(self, split: str, number: int) -> Scenario:
+        town = self._town(split, number)
+        _, traffic = town.draw()
+        return Scenario(split, f"town_{number:04d}", traffic.agents, tuple(town.frame_numbers()))
+
+    def _town(self, split: str, number: int) -> Town:
+        seed = (self.seed, _SPLITS.index(split), number)
+        # A stream of its own beside those that the town draws from the same seed.
+        agents = np.random.default_rng([*seed, 99]).integers(self.min_agents, self.max_agents, endpoint=True)
+        return Town(seed, int(agents), self.frames, self.hills, self.traffic)
+
+
+def _check_limits(source: TownSource) -> None:
+    limits: dict[str, tuple[float, float]] = {
+        "seed": (0, math.inf), "train": (0, 9999), "validate": (0, 9999), "test": (0, 9999), "frames": (1, 9999),
+        "min_agents": (1, 5), "max_agents": (1, 5), "width": (16, 4096), "height": (16, 4096),
+        "horizontal_fov": (10, 150), "lidar_channels": (2, 256), "lidar_steps": (4, 10_000), "lidar_range": (1, 300),
+        "lidar_noise": (0, 1), "traffic": (0, 1), "hills": (0, 4),
+    }  # fmt: skip
+    for name, (low, high) in limits.items():
+        value = getattr(source, name)
+        if not low <= value <= high:
+            expected = f"{low} to {high}" if high < math.inf else f"{low} or more"
+            raise ConfigError(f"source.{name}", f"found {value}", expected=expected, remedy="correct it")
+    for name in ("width", "height"):
+        if getattr(source, name) % 2:
+            raise ConfigError(
+                f"source.{name}", f"found {getattr(source, name)}", expected="an even number", remedy="add 1"
+            )
