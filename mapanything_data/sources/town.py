@@ -59,6 +59,8 @@ class TownSource:
     """Standard deviation of what the LiDAR measures, metres."""
     segmentation: bool = False
     """Whether to draw the class of every pixel as well, with the numbers of CARLA's tags."""
+    shadows: bool = False
+    """Whether the sun casts shadows; drawing then takes three times as long."""
     traffic: float = 0.6
     """Share of the places for other cars that are taken, 0 to 1."""
     hills: float = 2.0
@@ -110,7 +112,7 @@ class TownSource:
         seed = (self.seed, _SPLITS.index(split), number)
         # A stream of its own beside those that the town draws from the same seed.
         agents = np.random.default_rng([*seed, 99]).integers(self.min_agents, self.max_agents, endpoint=True)
-        return Town(seed, int(agents), self.frames, self.hills, self.traffic)
+        return Town(seed, int(agents), self.frames, self.hills, self.traffic, self.shadows)
 
 
 def _check_limits(source: TownSource) -> None:

@@ -168,9 +168,9 @@ def _street_trees(rng: np.random.Generator, side: _Side) -> list[Tree]:
 
 def _woods(rng: np.random.Generator, streets: tuple[float, float], houses: list[House]) -> list[Tree]:
     """Trees on the grass: in yards, and a belt around the town that hides where the world ends."""
-    yards = rng.uniform(-BUILT_REACH, BUILT_REACH, (90, 2))
-    angle = np.linspace(0, 2 * np.pi, 110, endpoint=False) + rng.uniform(0, 0.05, 110)
-    belt = np.stack([np.cos(angle), np.sin(angle)], 1) * rng.uniform(158, 195, (110, 1))
+    yards = rng.uniform(-BUILT_REACH, BUILT_REACH, (220, 2))
+    angle = np.linspace(0, 2 * np.pi, 170, endpoint=False) + rng.uniform(0, 0.03, 170)
+    belt = np.stack([np.cos(angle), np.sin(angle)], 1) * rng.uniform(152, 200, (170, 1))
     places = np.concatenate([yards, belt])
     sizes = rng.uniform((6, 2.0), (11, 3.4), (len(places), 2))
     on_grass = (np.abs(np.abs(places) - streets) > _EDGE + sizes[:, 1:]).all(axis=1)

@@ -1,8 +1,8 @@
 """What a spinning LiDAR measures: its rays against triangles, exactly.
 
 The rays of one azimuth lie in an upright half-plane. It cuts a triangle in a straight piece, whose ends have an
-elevation each, and only the channels between them can hit it. So each triangle meets just the rays that it covers: three
-times as fast as searching for each ray what it meets (`mujoco.mj_multiRay`, 0.5 s a sweep).
+elevation each, and only the channels between them can hit it. So each triangle meets just the rays that it covers: much
+faster than searching for each ray what it meets (`mujoco.mj_multiRay`, 0.5 s a sweep).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from mapanything_data.sim.town.axes import OPENCV_FROM_MUJOCO
 LOWEST, HIGHEST = np.deg2rad((-25.0, 2.0))
 """Elevation of the outer channels."""
 _ATTENUATION = 0.004  # 1 / m: CARLA's air takes this share of the intensity
-_LONGEST_EDGE = 150.0  # metres: of any triangle of the town
 _Integers = NDArray[np.int64]
 
 
@@ -87,7 +86,7 @@ class Lidar:
         a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
         # Cell by cell without reductions along the short axes, which would take five times as long.
         facing = np.einsum("ij,ij->i", np.cross(b - a, c - a), a) > 0  # in left-handed axes
-        may_hit = facing & (np.einsum("ij,ij->i", a, a) < (self.range + _LONGEST_EDGE) ** 2)
+        may_hit = facing & (_length(a) < self.range + np.maximum(_length(b - a), _length(c - a)))
         above, below = np.ones(len(corners), dtype=bool), np.ones(len(corners), dtype=bool)
         for corner in (a, b, c):
             level = np.hypot(corner[:, 0], corner[:, 1])
@@ -106,7 +105,9 @@ class Lidar:
         first = np.ceil(place[:, 0] + turned.min(axis=1)).astype(np.int64)
         last = np.floor(place[:, 0] + turned.max(axis=1)).astype(np.int64)
         side = x * np.roll(y, -1, axis=1) - y * np.roll(x, -1, axis=1)
-        around_axis = (side > 0).all(axis=1) | (side < 0).all(axis=1)
+        # With an edge on the axis, rounding would decide on which side half a turn lies: so it counts as around, too.
+        rounding = 1e-9 * (x * x + y * y).max(axis=1, keepdims=True)
+        around_axis = (side > -rounding).all(axis=1) | (side < rounding).all(axis=1)
         first[around_axis], last[around_axis] = 0, self.steps - 1
         triangle, step = _expand(first, last)
         return triangle, step % self.steps
@@ -149,6 +150,11 @@ def _in_cylinder_axes(triangles: Floats, T_world_lidar: Pose) -> Floats:
     R = forward_right_up @ T_world_lidar.rotation.T
     moved: Floats = triangles @ (R @ OPENCV_FROM_MUJOCO).T - R @ T_world_lidar.translation
     return moved
+
+
+def _length(vectors: Floats) -> Floats:
+    length: Floats = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    return length
 
 
 def _meet(ends: Floats, elevation: Floats) -> Floats:

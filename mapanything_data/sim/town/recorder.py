@@ -40,6 +40,8 @@ class Town:
     """Metres between the lowest and the highest ground."""
     density: float
     """Share of the places for cars that are taken."""
+    shadows: bool
+    """Whether the sun casts them."""
 
     def frame_numbers(self) -> range:
         """Of its moments."""
@@ -54,7 +56,9 @@ class Town:
     def build(self, layout: Layout, traffic: Traffic) -> tuple[Any, Floats]:
         """The compiled `mujoco.MjModel`, and the triangles [M, 3, 3] of what never moves, metres, MuJoCo's world."""
         fixed = fixed_meshes(self._generator(2), layout)
-        return build_model(self._generator(3), fixed, traffic.cars), merge(fixed.values()).triangles
+        return build_model(self._generator(3), fixed, traffic.cars, shadows=self.shadows), merge(
+            fixed.values()
+        ).triangles
 
     def lidar_noise(self, agent: int, frame: int) -> np.random.Generator:
         """The generator of one sweep."""
