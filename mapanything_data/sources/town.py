@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapanything_data.config import component
-from mapanything_data.errors import ConfigError, require
+from mapanything_data.errors import ConfigError
 from mapanything_data.scene import Camera
 from mapanything_data.sim.town.lidar import Lidar
 from mapanything_data.sim.town.recorder import Town, TownRecorder
@@ -23,8 +23,8 @@ _SPLITS = ("train", "validate", "test")
 class TownSource:
     """A town in MuJoCo, in which several cars with cameras and a LiDAR drive near each other.
 
-    Every scenario has streets, houses and traffic of its own. It depends on the seed, its split and its number alone:
-    asking for more scenarios leaves the others as they are.
+    Every scenario has streets, houses and traffic of its own. Asking for more scenarios leaves the others as they are,
+    and a moment is the same whenever, and in whatever process, it is drawn.
     """
 
     seed: int = 0
@@ -59,8 +59,6 @@ class TownSource:
     """Standard deviation of what the LiDAR measures, metres."""
     segmentation: bool = False
     """Whether to draw the class of every pixel as well, with the numbers of CARLA's tags."""
-    shadows: bool = False
-    """Whether the sun casts shadows; drawing then takes three times as long."""
     traffic: float = 0.6
     """Share of the places for other cars that are taken, 0 to 1."""
     hills: float = 2.0
@@ -97,7 +95,6 @@ class TownSource:
         Raises:
             MissingDependencyError: MuJoCo or OpenGL is missing.
         """
-        require("mujoco")
         lidar = Lidar(self.lidar_channels, self.lidar_steps, self.lidar_range, self.lidar_noise) if self.lidar else None
         camera = Camera.from_fov(self.width, self.height, math.radians(self.horizontal_fov))
         town = self._town(scenario.split, int(scenario.name.removeprefix("town_")))
@@ -112,7 +109,7 @@ class TownSource:
         seed = (self.seed, _SPLITS.index(split), number)
         # A stream of its own beside those that the town draws from the same seed.
         agents = np.random.default_rng([*seed, 99]).integers(self.min_agents, self.max_agents, endpoint=True)
-        return Town(seed, int(agents), self.frames, self.hills, self.traffic, self.shadows)
+        return Town(seed, int(agents), self.frames, self.hills, self.traffic)
 
 
 def _check_limits(source: TownSource) -> None:

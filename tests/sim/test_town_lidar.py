@@ -13,7 +13,10 @@ from mapanything_data.sim.town.mesh import box
 LIDAR = Lidar(channels=16, steps=90, range=120.0, noise=0.02)
 
 
-def standing_at(x, y, z, turn=np.eye(3)):
+LEVEL = np.eye(3)
+
+
+def standing_at(x, y, z, turn=LEVEL):
     return Pose(opencv_transform(turn, [x, y, z]))
 
 

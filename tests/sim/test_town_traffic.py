@@ -43,10 +43,10 @@ def overlap(p, q):
 
 def test_the_overlap_test_of_this_file_can_tell():
     square = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1.0]])
-    assert overlap(square, square + [1.9, 1.9])
-    assert not overlap(square, square + [2.1, 0])
+    assert overlap(square, square + np.array([1.9, 1.9]))
+    assert not overlap(square, square + np.array([2.1, 0]))
     diamond = square @ np.array([[1, 1], [-1, 1]])  # reaches 2 along the axes
-    assert not overlap(square, diamond + [2.1, 2.1])
+    assert not overlap(square, diamond + np.array([2.1, 2.1]))
 
 
 @settings(max_examples=12, deadline=None)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mapanything_data.errors import require
 from mapanything_data.geometry.quaternions import quaternion_from_matrix
 from mapanything_data.scene import Box3D, Camera, PointCloud, Pose, Snapshot, View
 from mapanything_data.scene.arrays import Floats
@@ -40,8 +41,6 @@ class Town:
     """Metres between the lowest and the highest ground."""
     density: float
     """Share of the places for cars that are taken."""
-    shadows: bool
-    """Whether the sun casts them."""
 
     def frame_numbers(self) -> range:
         """Of its moments."""
@@ -56,9 +55,7 @@ class Town:
     def build(self, layout: Layout, traffic: Traffic) -> tuple[Any, Floats]:
         """The compiled `mujoco.MjModel`, and the triangles [M, 3, 3] of what never moves, metres, MuJoCo's world."""
         fixed = fixed_meshes(self._generator(2), layout)
-        return build_model(self._generator(3), fixed, traffic.cars, shadows=self.shadows), merge(
-            fixed.values()
-        ).triangles
+        return build_model(self._generator(3), fixed, traffic.cars), merge(fixed.values()).triangles
 
     def lidar_noise(self, agent: int, frame: int) -> np.random.Generator:
         """The generator of one sweep."""
@@ -72,7 +69,8 @@ class TownRecorder:
     """Renders a town; use it as a context manager."""
 
     def __init__(self, town: Town, camera: Camera, lidar: Lidar | None, *, segmentation: bool) -> None:
-        choose_opengl()
+        choose_opengl()  # before anything imports MuJoCo, `require` included
+        require("mujoco")
         import mujoco
 
         self._town, self._camera, self._lidar, self._segmentation = town, camera, lidar, segmentation
