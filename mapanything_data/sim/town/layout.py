@@ -160,9 +160,11 @@ def _houses(rng: np.random.Generator, side: _Side) -> list[House]:
 def _street_trees(rng: np.random.Generator, side: _Side) -> list[Tree]:
     along = np.arange(side.start + 4, side.stop - 3, 13.0)
     keep = rng.random(len(along)) < 0.55
-    sizes = rng.uniform((4.5, 1.2), (7.5, 1.9), (len(along), 2))
+    heights = rng.uniform(5.0, 8.0, len(along))
+    crowns = heights * rng.uniform(0.19, 0.24, len(along))  # so that the leaves begin above a parked van
     return [
-        Tree(side.point(float(a), 0.7), float(h), float(r)) for a, (h, r) in zip(along[keep], sizes[keep], strict=True)
+        Tree(side.point(float(a), 0.7), float(height), float(crown))
+        for a, height, crown in zip(along[keep], heights[keep], crowns[keep], strict=True)
     ]
 
 

@@ -11,7 +11,7 @@ from mapanything_data.sim.town.cars import KINDS, car_meshes
 from mapanything_data.sim.town.ground import ground_meshes
 from mapanything_data.sim.town.layout import Layout
 from mapanything_data.sim.town.mesh import Mesh
-from mapanything_data.sim.town.textures import Image, draw_textures
+from mapanything_data.sim.town.textures import Image, draw_sky, draw_textures
 from mapanything_data.sim.town.traffic import Car
 
 CLASSES = {
@@ -40,7 +40,7 @@ def build_model(rng: np.random.Generator, fixed: FixedMeshes, cars: list[Car]) -
 
     spec = mujoco.MjSpec()
     spec.nuser_geom = 1
-    _set_light(spec, rng)
+    _add_sun_and_sky(spec, rng)
     for name, image in draw_textures(rng).items():
         _add_material(spec, name, image)
     for (name, material), mesh in fixed.items():
@@ -65,7 +65,7 @@ def fixed_meshes(rng: np.random.Generator, layout: Layout) -> FixedMeshes:
     }
 
 
-def _set_light(spec: Any, rng: np.random.Generator) -> None:
+def _add_sun_and_sky(spec: Any, rng: np.random.Generator) -> None:
     import mujoco
 
     elevation, azimuth = rng.uniform(0.6, 1.0), rng.uniform(0, 2 * np.pi)
@@ -82,15 +82,10 @@ def _set_light(spec: Any, rng: np.random.Generator) -> None:
     spec.visual.headlight.ambient = [0.52, 0.54, 0.58]
     spec.visual.headlight.diffuse = [0.08, 0.08, 0.08]
     spec.visual.headlight.specular = [0.0, 0.0, 0.0]
-    spec.add_texture(
-        name="sky",
-        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
-        rgb1=[0.35, 0.53, 0.80],
-        rgb2=[0.86, 0.90, 0.94],
-        width=256,
-        height=1536,
-    )
+    image = draw_sky(rng)
+    height, width = image.shape[:2]
+    sky = spec.add_texture(name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, width=width, height=height, nchannel=3)
+    sky.data = image.tobytes()
 
 
 def _add_material(spec: Any, name: str, image: Image) -> None:

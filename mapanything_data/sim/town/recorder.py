@@ -108,11 +108,11 @@ class TownRecorder:
             frame=frame,
             timestamp=time,
             T_world_agent=T_world_agent,
-            speed=states[agent][2],
+            speed=float(states[agent][2]),
             views=views,
             cloud=self._scan(poses, T_world_agent, self._town.lidar_noise(agent, frame)),
             boxes=[_box(self._cars[number], T_world[number]) for number in sorted(near)],
-            box_speeds={number: states[number][2] for number in sorted(near)},
+            box_speeds={number: float(states[number][2]) for number in sorted(near)},
             segmentation=classes,
         )
 

@@ -23,6 +23,7 @@ _WALL_COLOURS = (
 TRIM_CELLS = ("tyre", "rim", "glass", "headlight", "taillight", "plate", "grille", "underbody")
 """Parts of a car in its texture, from left to right, each an eighth of the width."""
 SIGNS = 4
+_SKY_SIZE = 512
 
 
 def draw_textures(rng: np.random.Generator) -> dict[str, Image]:
@@ -51,6 +52,32 @@ def draw_textures(rng: np.random.Generator) -> dict[str, Image]:
         name: np.clip(paint(own), 0, 255).astype(np.uint8)
         for (name, paint), own in zip(painters.items(), generators, strict=True)
     }
+
+
+def draw_sky(rng: np.random.Generator) -> Image:
+    """Blue with clouds: the six faces of a cube from top to bottom, [6 * N, N, 3] uint8, in OpenGL's order and axes.
+
+    The clouds are waves through space, so that no seam shows where faces meet.
+    """
+    t, s = np.meshgrid(*[(np.arange(_SKY_SIZE) + 0.5) / _SKY_SIZE * 2 - 1] * 2, indexing="ij")
+    one = np.ones_like(s)
+    faces = [(one, -t, -s), (-one, -t, s), (s, one, t), (s, -one, -t), (s, -t, one), (-s, -t, -one)]
+    direction = np.stack([np.stack(face, axis=-1) for face in faces])
+    direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
+    height = np.maximum(direction[..., 1], 0.0)
+    # Clouds lie in a layer: towards the horizon they are seen from the side and crowd together.
+    layer = direction / (height + 0.25)[..., None]
+    density = np.zeros_like(height)
+    for octave in range(1, 6):
+        waves = rng.normal(0, 2.2**octave, (6, 3))
+        density += (np.sin(layer @ waves.T + rng.uniform(0, 2 * np.pi, 6)) * 1.6**-octave).sum(axis=-1)
+    cover = (
+        np.clip(density / density.std() * 0.5 + rng.uniform(-0.3, 0.3), 0, 1)[..., None] * np.sqrt(height)[..., None]
+    )
+    blue = np.array((214, 224, 234)) + (np.array((74, 122, 188)) - (214, 224, 234)) * np.sqrt(height)[..., None]
+    sky = blue + cover * (np.array((244, 245, 247)) - blue)
+    cube: Image = sky.clip(0, 255).astype(np.uint8).reshape(6 * _SKY_SIZE, _SKY_SIZE, 3)
+    return cube
 
 
 def noise(rng: np.random.Generator, height: int, width: int, roughness: float = 1.1) -> Floats:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mapanything_data.scene.arrays import Floats
 from mapanything_data.sim.town.cars import COLOURS, KINDS, SALOON, CarKind
@@ -87,14 +88,17 @@ class Car:
     surge: tuple[float, float, float] = (0.0, 1.0, 0.0)
     """How it swings about its place among them: metres, radians per second, radians."""
 
-    def at(self, time: float) -> tuple[Floats, float, float]:
-        """Place [2] (metres), heading (radians from x) and speed (metres per second)."""
+    def at(self, time: ArrayLike) -> tuple[Floats, Floats, Floats]:
+        """Places [..., 2] (metres), headings [...] (radians from x), speeds [...] (metres per second, on the map)."""
+        time = np.asarray(time, dtype=np.float64)
         if self.ring is None:
             assert self.spot is not None
-            return np.array(self.spot.place), self.spot.heading, 0.0
+            standing = np.zeros_like(time)
+            return standing[..., None] + self.spot.place, standing + self.spot.heading, standing
         metres, pace, phase = self.surge
-        place, heading = self.ring.at(np.array(self.start + self.cruise * time + metres * np.sin(pace * time + phase)))
-        return place, float(heading), float(self.cruise + metres * pace * np.cos(pace * time + phase))
+        swing = pace * time + phase
+        place, heading = self.ring.at(self.start + self.cruise * time + metres * np.sin(swing))
+        return place, heading, self.cruise + metres * pace * np.cos(swing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ def draw_traffic(rng: np.random.Generator, layout: Layout, agents: int, density:
     return Traffic(present, tuple(sorted(named[index].id for index in chosen)))
 
 
-def pose_on(hills: Hills, place: Floats, heading: float) -> tuple[Floats, Floats]:
+def pose_on(hills: Hills, place: Floats, heading: ArrayLike) -> tuple[Floats, Floats]:
     """Rotation [3, 3] and translation [3] of a car that stands on the hills.
 
     Its x axis looks along `heading`, its z axis is the normal of the ground.
@@ -184,7 +188,7 @@ def _choose_agents(
     rng: np.random.Generator, moving: list[Car], waiting: list[Car], count: int, times: Floats
 ) -> list[int]:
     """A car of the ring and others that stay near it; its own neighbours on the ring always do."""
-    places = np.array([[car.at(time)[0] for time in times] for car in moving + waiting])
+    places = np.array([car.at(times)[0] for car in moving + waiting])
     first = int(rng.integers(len(moving)))
     farthest = np.linalg.norm(places - places[first], axis=-1).max(axis=1)
     near = np.flatnonzero(farthest < NEAR)
