@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mapanything_data.scene import PointCloud, Pose
 from mapanything_data.scene.arrays import Floats
-from mapanything_data.sim.town.axes import OPENCV_FROM_MUJOCO
+from mapanything_data.sim.town.axes import OPENCV_FROM_MUJOCO, mujoco_vectors
 
 LOWEST, HIGHEST = np.deg2rad((-25.0, 2.0))
 """Elevation of the outer channels."""
@@ -70,8 +70,9 @@ class Lidar:
             triangles: As in `scan`.
             T_world_lidar: Where the scanner is.
         """
-        corners = _in_cylinder_axes(triangles, T_world_lidar)
-        corners = corners[self._may_be_hit(corners)]
+        candidates = triangles[self._in_reach(triangles, mujoco_vectors(T_world_lidar.translation))]
+        corners = _in_cylinder_axes(candidates, T_world_lidar)
+        corners = corners[_between_cones(corners)]
         triangle, step = self._azimuths(corners)
         ends = self._cut(corners[triangle], step)
         piece, channel = self._elevations(ends)
@@ -81,20 +82,12 @@ class Lidar:
         np.minimum.at(nearest, channel * self.steps + step[piece], distances)
         return nearest.reshape(self.channels, self.steps)
 
-    def _may_be_hit(self, corners: Floats) -> NDArray[np.bool_]:
-        """Facing the scanner, not out of range, and not wholly above the highest or below the lowest cone of rays."""
-        a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-        # Cell by cell without reductions along the short axes, which would take five times as long.
-        facing = np.einsum("ij,ij->i", np.cross(b - a, c - a), a) > 0  # in left-handed axes
-        may_hit = facing & (_length(a) < self.range + np.maximum(_length(b - a), _length(c - a)))
-        above, below = np.ones(len(corners), dtype=bool), np.ones(len(corners), dtype=bool)
-        for corner in (a, b, c):
-            level = np.hypot(corner[:, 0], corner[:, 1])
-            # Outside of a cone is where a concave function is positive, so three corners there mean the whole triangle.
-            above &= corner[:, 2] > np.tan(HIGHEST) * level
-            below &= corner[:, 2] < np.tan(LOWEST) * level
-        chosen: NDArray[np.bool_] = may_hit & ~above & ~below
-        return chosen
+    def _in_reach(self, triangles: Floats, origin: Floats) -> NDArray[np.bool_]:
+        """Which triangles turn their front to the scanner and are not out of its range."""
+        a, ab, ac = triangles[:, 0] - origin, triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+        facing = np.einsum("ij,ij->i", np.cross(ab, ac), a) < 0
+        in_reach: NDArray[np.bool_] = facing & (_length(a) < self.range + np.maximum(_length(ab), _length(ac)))
+        return in_reach
 
     def _azimuths(self, corners: Floats) -> tuple[_Integers, _Integers]:
         """Every triangle with every azimuth step that it covers: two index arrays [P]."""
@@ -141,11 +134,20 @@ class Lidar:
         return _expand(first, last)
 
 
-def _in_cylinder_axes(triangles: Floats, T_world_lidar: Pose) -> Floats:
-    """Corners in the scanner's frame with x forward, y right, z up, around whose z axis azimuths are counted.
+def _between_cones(corners: Floats) -> NDArray[np.bool_]:
+    """Which triangles are not wholly above the highest or below the lowest cone of rays."""
+    above, below = np.ones(len(corners), dtype=bool), np.ones(len(corners), dtype=bool)
+    for x, y, z in np.moveaxis(corners, (1, 2), (0, 1)):  # a reduction along the short axis takes five times as long
+        level = np.hypot(x, y)
+        # Outside of a cone is where a concave function is positive, so three corners there mean the whole triangle.
+        above &= z > np.tan(HIGHEST) * level
+        below &= z < np.tan(LOWEST) * level
+    between: NDArray[np.bool_] = ~above & ~below
+    return between
 
-    These axes are left-handed: triangles that turned their front to the scanner now turn clockwise.
-    """
+
+def _in_cylinder_axes(triangles: Floats, T_world_lidar: Pose) -> Floats:
+    """Corners in the scanner's frame with x forward, y right, z up, around whose z axis azimuths are counted."""
     forward_right_up = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
     R = forward_right_up @ T_world_lidar.rotation.T
     moved: Floats = triangles @ (R @ OPENCV_FROM_MUJOCO).T - R @ T_world_lidar.translation
