@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -47,8 +48,6 @@ class TownSource:
     """Pixels of a picture's column, even."""
     horizontal_fov: float = 100.0
     """Degrees between the left and the right edge of a picture."""
-    lidar: bool = True
-    """Whether the cars carry a LiDAR."""
     lidar_channels: int = 64
     """Rays above one another, from 25 degrees below to 2 degrees above the horizon."""
     lidar_steps: int = 1015
@@ -89,13 +88,17 @@ class TownSource:
             )
         return found
 
+    def settings(self) -> dict[str, Any]:
+        """The options that decide what a scenario holds: all but how many there are."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _SPLITS}
+
     def open(self, scenario: Scenario) -> AbstractContextManager[Recorder]:
         """Build the town of a scenario and open its renderer.
 
         Raises:
             MissingDependencyError: MuJoCo or OpenGL is missing.
         """
-        lidar = Lidar(self.lidar_channels, self.lidar_steps, self.lidar_range, self.lidar_noise) if self.lidar else None
+        lidar = Lidar(self.lidar_channels, self.lidar_steps, self.lidar_range, self.lidar_noise)
         camera = Camera.from_fov(self.width, self.height, math.radians(self.horizontal_fov))
         town = self._town(scenario.split, int(scenario.name.removeprefix("town_")))
         return TownRecorder(town, camera, lidar, segmentation=self.segmentation)

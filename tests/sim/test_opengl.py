@@ -9,6 +9,8 @@ import pytest
 from mapanything_data.errors import MissingDependencyError
 from mapanything_data.sim import opengl
 
+pytest.importorskip("mujoco")
+
 
 def test_what_the_user_has_set_stays(monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "glfw")
@@ -31,6 +33,18 @@ def test_without_either_the_debian_packages_are_named(monkeypatch):
 
     with pytest.raises(MissingDependencyError, match=r"libegl1 libegl-mesa0 libgl1-mesa-dri \(or libosmesa6\)"):
         opengl.choose_opengl()
+
+
+def test_an_opengl_that_does_not_work_is_named():
+    program = (
+        "import mujoco\n"
+        "from mapanything_data.sim.town.renderer import Renderer\n"
+        "Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 8, 8)\n"
+    )
+    environment = {**os.environ, "MUJOCO_GL": "disable"}  # MuJoCo's word for no OpenGL
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+
+    assert "ConfigError: MUJOCO_GL: OpenGL with 'disable' cannot draw here" in done.stderr
 
 
 def test_what_is_chosen_draws_in_a_process_without_a_display():

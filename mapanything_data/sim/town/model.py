@@ -110,7 +110,6 @@ def _add_mesh(spec: Any, name: str, mesh: Mesh) -> None:
         usernormal=mesh.normals.astype(np.float32).ravel(),
         usertexcoord=mesh.texcoords.astype(np.float32).ravel(),
         userface=faces,
-        userfacenormal=faces,
         userfacetexcoord=faces,
         inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mapanything_data.errors import ConfigError
 from mapanything_data.scene import Camera, Pose
 from mapanything_data.sim.town.axes import mujoco_vectors
 
@@ -21,6 +23,9 @@ class Renderer:
     """An off-screen OpenGL context that holds one model; use it as a context manager.
 
     Every pixel is one sample at its centre, so that colour, depth and class belong to the same point.
+
+    Raises:
+        ConfigError: The chosen OpenGL does not work.
     """
 
     def __init__(self, model: Any, width: int, height: int) -> None:
@@ -31,9 +36,17 @@ class Renderer:
         self._model = model
         self._viewport = mujoco.MjrRect(0, 0, width, height)
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 100)
-        self._gl: Any = mujoco.GLContext(width, height)
-        self._gl.make_current()
-        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        try:
+            self._gl: Any = mujoco.GLContext(width, height)
+            self._gl.make_current()
+            self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        except (AttributeError, RuntimeError, mujoco.FatalError) as error:
+            raise ConfigError(
+                "MUJOCO_GL",
+                f"OpenGL with {os.environ.get('MUJOCO_GL')!r} cannot draw here ({error})",
+                expected="egl or osmesa, before anything imports mujoco",
+                remedy="leave MUJOCO_GL unset, so that what works is chosen",
+            ) from error
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         # 1 at the near plane and 0 at the far one, as it is kept: float32 is finest where depth is coarsest.
         self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
