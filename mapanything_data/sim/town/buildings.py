@@ -42,7 +42,7 @@ def _house(hills: Hills, house: House) -> dict[str, Mesh]:
     upper = walls(outline, floor + _GROUND_FLOOR, eaves, (12.0, 12.0))
     meshes = {
         "shops": walls(outline, floor, floor + _GROUND_FLOOR, (24.0, _GROUND_FLOOR)),
-        "kerb": walls(outline, floor - _CELLAR, floor, (2.0, 2.0)),
+        "plinth": walls(outline, floor - _CELLAR, floor, (2.0, 2.0)),
     }
     if house.has_gable:
         roof, gables = _gable(house, eaves)

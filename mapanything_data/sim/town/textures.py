@@ -34,6 +34,7 @@ def draw_textures(rng: np.random.Generator) -> dict[str, Image]:
         "junction": _asphalt,
         "pavement": _pavement,
         "kerb": lambda rng: _noisy(rng, (150, 148, 142), 256, 0.10),
+        "plinth": lambda rng: _noisy(rng, (128, 124, 118), 256, 0.12),
         "grass": _grass,
         "roof": _roof,
         "tiles": _tiles,
