@@ -23,7 +23,7 @@ _WALL_COLOURS = (
 TRIM_CELLS = ("tyre", "rim", "glass", "headlight", "taillight", "plate", "grille", "underbody")
 """Parts of a car in its texture, from left to right, each an eighth of the width."""
 SIGNS = 4
-_SKY_SIZE = 512
+_SKY_SIZE = 256
 
 
 def draw_textures(rng: np.random.Generator) -> dict[str, Image]:
@@ -83,6 +83,8 @@ def draw_sky(rng: np.random.Generator) -> Image:
 
 def noise(rng: np.random.Generator, height: int, width: int, roughness: float = 1.1) -> Floats:
     """Clouds [height, width] of mean 0 and deviation 1, which repeat; a large roughness leaves only coarse ones."""
+    if height * width > 512 * 512:  # the finest are two pixels wide then, which takes a quarter of the time
+        return noise(rng, height // 2, width // 2, roughness).repeat(2, axis=0).repeat(2, axis=1)
     fy, fx = np.fft.fftfreq(height)[:, None] * height, np.fft.rfftfreq(width)[None] * width
     frequency = np.maximum(np.hypot(fy, fx), 1.0)
     spectrum = np.fft.rfft2(rng.standard_normal((height, width))) / frequency**roughness
@@ -243,7 +245,7 @@ def _shops(rng: np.random.Generator) -> Floats:
 
 
 def _signs(rng: np.random.Generator) -> Floats:
-    """Four traffic signs side by side, each 128x128: yield no way, speed limit, parking, direction."""
+    """Four traffic signs side by side, each 128x128: no entry, speed limit, parking, direction."""
     image = np.full((128, 512, 3), 228.0)
     y, x = np.mgrid[-1:1:128j, -1:1:128j]
     radius = np.hypot(x, y)
