@@ -47,5 +47,12 @@ class SnapshotSource(Protocol):
     def settings(self) -> Mapping[str, Any]:
         """What decides the content of a scenario: a data set may grow by more scenarios of the same settings."""
 
+    def setup(self) -> None:
+        """Make sure that what draws is there.
+
+        Raises:
+            MissingDependencyError: A package is not installed.
+        """
+
     def open(self, scenario: Scenario) -> AbstractContextManager[Recorder]:
         """Prepare a scenario: build its world, open its renderer."""

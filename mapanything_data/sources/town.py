@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from mapanything_data.config import component
-from mapanything_data.errors import ConfigError
+from mapanything_data.errors import ConfigError, require
 from mapanything_data.scene import Camera
+from mapanything_data.sim.opengl import choose_opengl
 from mapanything_data.sim.town.lidar import Lidar
 from mapanything_data.sim.town.recorder import Town, TownRecorder
 from mapanything_data.sources.snapshots import Recorder, Scenario
@@ -92,12 +93,22 @@ class TownSource:
         """The options that decide what a scenario holds: all but how many there are."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _SPLITS}
 
+    def setup(self) -> None:
+        """Choose an OpenGL and make sure that MuJoCo is there.
+
+        Raises:
+            MissingDependencyError: One of them is not installed.
+        """
+        choose_opengl()  # before anything imports MuJoCo, `require` included
+        require("mujoco")
+
     def open(self, scenario: Scenario) -> AbstractContextManager[Recorder]:
         """Build the town of a scenario and open its renderer.
 
         Raises:
             MissingDependencyError: MuJoCo or OpenGL is missing.
         """
+        self.setup()
         lidar = Lidar(self.lidar_channels, self.lidar_steps, self.lidar_range, self.lidar_noise)
         camera = Camera.from_fov(self.width, self.height, math.radians(self.horizontal_fov))
         town = self._town(scenario.split, int(scenario.name.removeprefix("town_")))

@@ -150,7 +150,8 @@ class CollectWork:
         Raises:
             MissingDependencyError: A package is not installed.
         """
-        require("mujoco", "cv2", "isal")
+        require("cv2", "isal")
+        self.source.setup()
 
     def run(self, item: CollectItem, report: Report) -> Stats:
         """Record the frames of one agent that are not on the disk yet."""

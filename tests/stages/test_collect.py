@@ -18,8 +18,6 @@ from mapanything_data.stages.collect import CollectConfig, collect
 from mapanything_data.storage.opv2v import OPV2V, read_index, read_snapshot
 from mapanything_data.storage.segments import SegmentsDataset
 
-pytest.importorskip("mujoco")
-
 SMALL = {
     "train": 1,
     "validate": 0,

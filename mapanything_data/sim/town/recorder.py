@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from mapanything_data.errors import require
 from mapanything_data.geometry.quaternions import quaternion_from_matrix
 from mapanything_data.scene import Box3D, Camera, PointCloud, Pose, Snapshot, View
 from mapanything_data.scene.arrays import Floats
@@ -68,9 +67,8 @@ class Town:
 class TownRecorder:
     """Renders a town; use it as a context manager."""
 
-    def __init__(self, town: Town, camera: Camera, lidar: Lidar | None, *, segmentation: bool) -> None:
-        choose_opengl()  # before anything imports MuJoCo, `require` included
-        require("mujoco")
+    def __init__(self, town: Town, camera: Camera, lidar: Lidar, *, segmentation: bool) -> None:
+        choose_opengl()  # before MuJoCo is imported
         import mujoco
 
         self._town, self._camera, self._lidar, self._segmentation = town, camera, lidar, segmentation
@@ -140,9 +138,7 @@ class TownRecorder:
 
     def _scan(
         self, poses: dict[int, tuple[Floats, Floats]], T_world_agent: Pose, noise: np.random.Generator
-    ) -> PointCloud | None:
-        if self._lidar is None:
-            return None
+    ) -> PointCloud:
         bodies = [
             self._car_triangles[self._cars[number].kind] @ rotation.T + translation
             for number, (rotation, translation) in poses.items()
