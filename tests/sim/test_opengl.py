@@ -4,12 +4,13 @@ import os
 import subprocess
 import sys
 
+import mujoco_gl
 import pytest
 
 from mapanything_data.errors import MissingDependencyError
 from mapanything_data.sim import opengl
 
-pytest.importorskip("mujoco")
+mujoco_gl.load()
 
 
 def test_what_the_user_has_set_stays(monkeypatch):

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import mujoco_gl
 import pytest
 
 from mapanything_data.engine.executors.inline import InlineExecutor
@@ -17,6 +18,8 @@ from mapanything_data.sources.town import TownSource
 from mapanything_data.stages.collect import CollectConfig, collect
 from mapanything_data.storage.opv2v import OPV2V, read_index, read_snapshot
 from mapanything_data.storage.segments import SegmentsDataset
+
+mujoco_gl.load()
 
 SMALL = {
     "train": 1,
