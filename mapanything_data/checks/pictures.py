@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -21,17 +22,24 @@ FROZEN_FRAMES = 3
 
 @dataclass(slots=True)
 class PictureLog:
-    """Remembers a little about each picture of a segment, and tells in the end what is wrong with their sequence."""
+    """Remembers a little about each picture of a camera, and tells in the end what is wrong with their sequence.
 
-    segment: str
+    Attributes:
+        item: What the camera belongs to, such as `segment_00`.
+        file_of: The file of a picture below the item, by its number. Numbers of neighbours differ by one.
+    """
+
+    item: str
+    file_of: Callable[[int], str]
     black: list[int] = field(default_factory=list)
     digests: dict[int, bytes] = field(default_factory=dict)
 
-    def add(self, frame: int, image: NDArray[Any]) -> None:
-        """Take note of a picture, [H,W,3] uint8."""
+    def add(self, frame: int, image: NDArray[Any], *, may_repeat: bool = False) -> None:
+        """Take note of a picture, [H,W,3] uint8; `may_repeat` where it may equal others, as when nothing moves."""
         if np.percentile(image[::4, ::4].max(axis=-1), 99) < BLACK_LEVEL:
             self.black.append(frame)
-        self.digests[frame] = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+        if not may_repeat:
+            self.digests[frame] = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
     def findings(self) -> Iterator[Finding]:
         """Black, frozen and repeated pictures; black ones are not told again as frozen."""
@@ -61,16 +69,19 @@ class PictureLog:
                 yield Finding(
                     Severity.warn,
                     "duplicate",
-                    f"{self.segment}/raw/{frame:06d}.png",
-                    f"is identical to frame {first:06d}",
+                    f"{self.item}/{self.file_of(frame)}",
+                    f"is identical to frame {self._frame(first)}",
                     "see whether the recording repeats itself",
                 )
 
     def _finding(self, check: str, first: int, last: int, what: str, remedy: str) -> Finding:
         if first == last:
-            return Finding(Severity.warn, check, f"{self.segment}/raw/{first:06d}.png", f"is {what}", remedy)
-        found = f"frames {first:06d} to {last:06d} are {what}"
-        return Finding(Severity.warn, check, self.segment, found, remedy)
+            return Finding(Severity.warn, check, f"{self.item}/{self.file_of(first)}", f"is {what}", remedy)
+        found = f"frames {self._frame(first)} to {self._frame(last)} are {what}"
+        return Finding(Severity.warn, check, self.item, found, remedy)
+
+    def _frame(self, number: int) -> str:
+        return PurePath(self.file_of(number)).stem
 
 
 def runs(numbers: list[int]) -> Iterator[tuple[int, int]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from mapanything_data.checks.finding import Finding, Severity
 from mapanything_data.checks.pictures import PictureLog, runs
+from mapanything_data.checks.protocol import Progress
 from mapanything_data.errors import DataError
 from mapanything_data.storage.manifest import Manifest
 from mapanything_data.storage.png import decode_png
@@ -19,6 +20,7 @@ from mapanything_data.storage.segments import (
     FrameRow,
     Segment,
     SegmentOrigin,
+    SegmentsDataset,
     frame_file_name,
     open_segments,
     recordings_of,
@@ -37,8 +39,8 @@ _NUMBERS_SHOWN = 5
 class Checks:
     """The checks of one segments data set."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, dataset: SegmentsDataset) -> None:
+        self._root = dataset.folder
 
     def item_names(self) -> list[str]:
         """The segments.
@@ -52,7 +54,7 @@ class Checks:
         """Everything in the segment's folder."""
         return (path for path in (self._root / item).rglob("*") if path.is_file())
 
-    def check_item(self, item: str) -> list[Finding]:
+    def check_item(self, item: str, progress: Progress) -> list[Finding]:
         """What is wrong with one segment."""
         segment = Segment(self._root / item)
         if not segment.complete:
@@ -75,7 +77,7 @@ class Checks:
             *_check_layers(segment),
             *_check_time(segment, rows, lost),
             *_tell_damage(segment, origin, damage),
-            *_check_pictures(segment, origin, rows),
+            *_check_pictures(segment, origin, rows, progress),
         ]
 
     def check_whole(self) -> list[Finding]:
@@ -264,10 +266,13 @@ def _tell_damage(segment: Segment, origin: SegmentOrigin, damage: Sequence[Damag
         )
 
 
-def _check_pictures(segment: Segment, origin: SegmentOrigin, rows: Sequence[FrameRow]) -> list[Finding]:
+def _check_pictures(
+    segment: Segment, origin: SegmentOrigin, rows: Sequence[FrameRow], progress: Progress
+) -> list[Finding]:
     findings = []
-    log = PictureLog(segment.name)
-    for row in rows:
+    log = PictureLog(segment.name, lambda frame: f"raw/{frame_file_name(frame)}")
+    for number, row in enumerate(rows):
+        progress(number / len(rows))
         path = segment.picture(row.frame)
         item = f"{segment.name}/raw/{path.name}"
         if not path.exists():

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from mapanything_data import __version__
 from mapanything_data.checks.finding import Finding, Severity, worst
-from mapanything_data.checks.protocol import DatasetChecks
+from mapanything_data.checks.protocol import DatasetChecks, Describes
 from mapanything_data.config.registry import component_name
 from mapanything_data.engine import Report, RunOptions, Stats
 from mapanything_data.engine.folder import records_folder
@@ -37,6 +38,8 @@ class CheckConfig(RunOptions):
     """Folder for check.json and the records of the run; another one than the data set's when that is read-only."""
     again: bool = False
     """Check everything again, also what has not changed since the last check."""
+    quick: bool = False
+    """Only tell what is there, from names alone: nothing is opened and nothing written."""
 
 
 def check(config: CheckConfig) -> int:
@@ -48,15 +51,28 @@ def check(config: CheckConfig) -> int:
     Examples:
         python -m mapanything_data.check dataset=segments dataset.root=data/drive
         python -m mapanything_data.check dataset.root=/mnt/readonly/drive output=/tmp/drive-check executor=processes
+        python -m mapanything_data.check dataset=opv2v dataset.root=/mnt/OPV2V quick=true
+        python -m mapanything_data.check dataset=tree dataset.root=data
     """
     name = component_name(config.dataset)
+    root = folder_of(config.dataset)
+    checks = _checks_of(name, config.dataset)
+    if config.quick and not isinstance(checks, Describes):
+        raise ConfigError("quick", f"dataset={name} has no quick look", remedy="check it without quick=true")
     work = CheckWork(
-        dataset=name,
-        root=folder_of(config.dataset),
+        checks=checks,
+        root=root,
         output=absolute_path("output", config.output),
+        options=repr({key: value for key, value in asdict(config.dataset).items() if key != "root"}),
         again=config.again,
     )
-    work.items()  # where there is no such data set, nothing is written either
+    anything_to_run = bool(work.items())  # where there is no such data set, nothing is written either
+    if isinstance(checks, Describes):
+        say(checks.describe())
+    if config.quick or not anything_to_run:
+        findings = checks.check_whole()
+        _print_findings(findings, None, "names only, nothing was opened:" if config.quick else "verdict")
+        return worst(findings).exit_code
     summary = execute(work, config.executor, config)
     findings = work.findings(failed={*(entry.item for entry in summary.failures), *summary.failed_before})
     verdict = worst(findings)
@@ -64,14 +80,14 @@ def check(config: CheckConfig) -> int:
         work.output / "check.json",
         {
             "dataset": name,
-            "root": str(work.root),
+            "root": str(root),
             "verdict": verdict.value,
             "counts": dict(Counter(finding.severity.value for finding in findings)),
             "items": summary.total,
             "findings": [finding.to_dict() for finding in findings],
         },
     )
-    _print_findings(findings, verdict, work.output / "check.json")
+    _print_findings(findings, work.output / "check.json")
     return max(summary.exit_code, verdict.exit_code)
 
 
@@ -87,15 +103,17 @@ class CheckWork:
     """Checks each item of a data set.
 
     Attributes:
-        dataset: Name of the dataset component, which names the module of its checks as well.
+        checks: The checks of the data set.
         root: The data set.
         output: Where findings are kept.
+        options: The component's other options; under others, everything is checked again.
         again: Whether to check unchanged items, too.
     """
 
-    dataset: str
+    checks: DatasetChecks
     root: Path
     output: Path
+    options: str = ""
     again: bool = False
     name: str = "check"
 
@@ -105,7 +123,7 @@ class CheckWork:
         Raises:
             DataError: There is no such data set.
         """
-        return [CheckItem(name) for name in self._checks().item_names()]
+        return [CheckItem(name) for name in self.checks.item_names()]
 
     def done(self, item: CheckItem) -> bool:
         """Whether there are findings about exactly the files that are there now."""
@@ -119,10 +137,10 @@ class CheckWork:
         """
         require("cv2")
 
-    def run(self, item: CheckItem, report: Report) -> Stats:  # noqa: ARG002 - an item is checked in seconds
+    def run(self, item: CheckItem, report: Report) -> Stats:
         """Check one item and keep its findings."""
         state = self._state(item)
-        findings = self._checks().check_item(item.key)
+        findings = self.checks.check_item(item.key, report)
         kept = self._kept(item)
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_json(kept, {"state": state, "findings": [finding.to_dict() for finding in findings]})
@@ -134,7 +152,7 @@ class CheckWork:
         Args:
             failed: Keys of items whose check failed. That is a finding, and so is an item that was not checked yet.
         """
-        findings = self._checks().check_whole()
+        findings = self.checks.check_whole()
         for item in self.items():
             kept = self._kept_findings(item)
             if item.key in failed:
@@ -146,20 +164,6 @@ class CheckWork:
                 remedy = "run the check again without a limit"
                 findings.append(Finding(Severity.warn, "unchecked", item.key, "has not been checked yet", remedy))
         return findings
-
-    def _checks(self) -> DatasetChecks:
-        module = f"mapanything_data.checks.{self.dataset}"
-        try:
-            checks: DatasetChecks = import_module(module).Checks(self.root)
-        except ModuleNotFoundError as error:
-            if error.name != module:
-                raise
-            raise ConfigError(
-                f"dataset={self.dataset}",
-                "has no checks",
-                remedy=f"write mapanything_data/checks/{self.dataset}.py with a class Checks (see docs/extending.md)",
-            ) from error
-        return checks
 
     def _kept(self, item: CheckItem) -> Path:
         return records_folder(self.output, self.name) / "findings" / f"{item.key.replace('/', '~')}.json"
@@ -175,23 +179,42 @@ class CheckWork:
         return None
 
     def _state(self, item: CheckItem) -> str:
-        digest = hashlib.blake2b(__version__.encode(), digest_size=16)  # another version may check more
-        for path in sorted(self._checks().files(item.key)):
+        # Another version may check more.
+        digest = hashlib.blake2b(f"{__version__}\0{self.options}\0".encode(), digest_size=16)
+        for path in sorted(self.checks.files(item.key)):
             try:
                 facts = path.stat()
-            except FileNotFoundError:  # a capture that is under way renames its files
+            except OSError:  # a capture that is under way renames its files; a link may lead nowhere
                 continue
-            digest.update(f"{path.relative_to(self.root)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+            # Some files lie beside the root. A name may hold bytes that are no text.
+            name = os.fsencode(os.path.relpath(path, self.root))
+            digest.update(b"%s\0%d\0%d\n" % (name, facts.st_size, facts.st_mtime_ns))
         return digest.hexdigest()
 
 
-def _print_findings(findings: Sequence[Finding], verdict: Severity, file: Path) -> None:
+def _checks_of(name: str, dataset: Any) -> DatasetChecks:
+    module = f"mapanything_data.checks.{name}"
+    try:
+        checks: DatasetChecks = import_module(module).Checks(dataset)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise ConfigError(
+            f"dataset={name}",
+            "has no checks",
+            remedy=f"write mapanything_data/checks/{name}.py with a class Checks (see docs/extending.md)",
+        ) from error
+    return checks
+
+
+def _print_findings(findings: Sequence[Finding], file: Path | None, what: str = "verdict") -> None:
+    """Print the worst ones first, and the verdict; `file` holds the rest, without one all are printed."""
     for severity in (Severity.fail, Severity.warn):
         those = [finding for finding in findings if finding.severity is severity]
-        for finding in those[:_SHOWN]:
+        for finding in those[: _SHOWN if file else None]:
             say(f"{severity.value:4}  {finding.item}: {finding.found}\n      -> {finding.remedy}")
-        if len(those) > _SHOWN:
+        if file and len(those) > _SHOWN:
             say(f"{severity.value:4}  ... and {len(those) - _SHOWN} more: see {file}")
     counts = Counter(finding.severity for finding in findings)
     told = ", ".join(f"{counts[s]} {s.value}" for s in (Severity.fail, Severity.warn) if counts[s]) or "nothing found"
-    say(f"verdict {verdict.value}: {told}  ({file})")
+    say(f"{what} {worst(findings).value}: {told}" + (f"  ({file})" if file else ""))

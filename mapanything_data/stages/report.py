@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from mapanything_data.config.registry import component_name
@@ -36,8 +35,9 @@ def report(config: ReportConfig) -> int:
         python -m mapanything_data.report dataset=segments dataset.root=data/drive
         python -m mapanything_data.report dataset.root=/mnt/readonly/drive output=/tmp/drive-check
     """
-    root, output = folder_of(config.dataset), absolute_path("output", config.output)
-    summary = _summarise(component_name(config.dataset), root)
+    folder_of(config.dataset)  # refuses an empty name
+    output = absolute_path("output", config.output)
+    summary = _summarise(config.dataset)
     check = read_json(output / "check.json") if (output / "check.json").exists() else None
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -52,16 +52,17 @@ def report(config: ReportConfig) -> int:
     return 0
 
 
-def _summarise(dataset: str, root: Path) -> Report:
-    module = f"mapanything_data.viz.{dataset}"
+def _summarise(dataset: Any) -> Report:
+    name = component_name(dataset)
+    module = f"mapanything_data.viz.{name}"
     try:
-        summary: Report = import_module(module).summarise(root)
+        summary: Report = import_module(module).summarise(dataset)
     except ModuleNotFoundError as error:
         if error.name != module:
             raise
         raise ConfigError(
-            f"dataset={dataset}",
+            f"dataset={name}",
             "has no report",
-            remedy=f"write mapanything_data/viz/{dataset}.py with a function summarise (see docs/extending.md)",
+            remedy=f"write mapanything_data/viz/{name}.py with a function summarise (see docs/extending.md)",
         ) from error
     return summary

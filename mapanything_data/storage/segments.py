@@ -49,6 +49,11 @@ class SegmentsDataset:
                 remedy="leave it out for segments of 1200 frames",
             )
 
+    @property
+    def folder(self) -> Path:
+        """`root` as a path."""
+        return Path(self.root).expanduser().absolute()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentOrigin:

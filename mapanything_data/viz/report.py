@@ -38,7 +38,7 @@ class ItemReport:
 class Report:
     """What there is to tell about a data set.
 
-    `viz/{dataset name}.py` makes it in a function `summarise(root: Path) -> Report`.
+    `viz/{dataset name}.py` makes it in a function `summarise(dataset) -> Report` of the selected component.
 
     Attributes:
         dataset: Name of the dataset component.

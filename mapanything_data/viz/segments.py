@@ -9,7 +9,7 @@ import numpy as np
 
 from mapanything_data.errors import DataError
 from mapanything_data.storage.png import decode_png
-from mapanything_data.storage.segments import FrameRow, Segment, open_segments, recordings_of
+from mapanything_data.storage.segments import FrameRow, Segment, SegmentsDataset, open_segments, recordings_of
 from mapanything_data.viz.report import ItemReport, Picture, Report
 
 PICTURES_PER_SEGMENT = 4
@@ -17,12 +17,13 @@ SEGMENTS_WITH_PICTURES = 50
 """A page of more pictures than this is slow to open."""
 
 
-def summarise(root: Path) -> Report:
+def summarise(dataset: SegmentsDataset) -> Report:
     """Segments, frames, sizes, time span and example pictures of a data set.
 
     Raises:
-        DataError: There is no segments data set in `root`.
+        DataError: There is no segments data set in its root.
     """
+    root = dataset.folder
     manifest, segments = open_segments(root)
     items = [_describe(segment, with_pictures=n < SEGMENTS_WITH_PICTURES) for n, segment in enumerate(segments)]
     facts = {

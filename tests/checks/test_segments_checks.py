@@ -9,12 +9,12 @@ import pytest
 from segments_data import FRAMES, HEIGHT, PERIOD, WIDTH, picture, write_dataset, write_rows, write_segment
 
 from mapanything_data.checks.finding import Severity
-from mapanything_data.checks.segments import Checks
+from mapanything_data.checks.segments import Checks as SegmentsChecks
 from mapanything_data.errors import DataError
 from mapanything_data.scene import Camera
 from mapanything_data.storage.manifest import MANIFEST
 from mapanything_data.storage.png import encode_png
-from mapanything_data.storage.segments import DamageRow, FrameRow
+from mapanything_data.storage.segments import DamageRow, FrameRow, SegmentsDataset
 from mapanything_data.storage.tables import read_json, write_json
 
 
@@ -28,9 +28,17 @@ def segment(root):
     return write_dataset(root)[0]
 
 
+def checks_of(root):
+    return SegmentsChecks(SegmentsDataset(root=str(root)))
+
+
+def check_item(root, item):
+    return checks_of(root).check_item(item, progress=lambda fraction: None)
+
+
 def findings(root):
-    checks = Checks(root)
-    found = [*checks.check_whole(), *(f for item in checks.item_names() for f in checks.check_item(item))]
+    checks = checks_of(root)
+    found = [*checks.check_whole(), *(f for item in checks.item_names() for f in check_item(root, item))]
     assert all(finding.remedy for finding in found)
     return [(finding.severity, finding.check, finding.item) for finding in found]
 
@@ -157,7 +165,7 @@ def test_doubtful_frames_of_one_cause_are_one_finding(root, segment):
     segment.write_damage([damage(frame, captured=True) for frame in (5, 4, 3)])
 
     assert findings(root) == [(Severity.warn, "doubtful", "segment_00")]
-    (finding,) = Checks(root).check_item("segment_00")
+    (finding,) = check_item(root, "segment_00")
     assert finding.found.startswith("3 frames, 3 to 5 of drive.mp4 (0.150 to 0.250 s): may show damage")
 
 
@@ -241,7 +249,7 @@ def test_what_is_no_data_set_is_refused(tmp_path, make):
         root.mkdir()
 
     with pytest.raises(DataError, match=str(root)):
-        Checks(root).item_names()
+        checks_of(root).item_names()
 
 
 def test_segments_beyond_99_keep_their_order(root):
@@ -249,7 +257,7 @@ def test_segments_beyond_99_keep_their_order(root):
     for number in (100, 99, 9):
         write_segment(root, number, frames=2)
 
-    assert Checks(root).item_names() == ["segment_09", "segment_99", "segment_100"]
+    assert checks_of(root).item_names() == ["segment_09", "segment_99", "segment_100"]
 
 
 def test_segments_that_a_stopped_capture_left_out_are_missing(root):
