@@ -25,7 +25,8 @@ OUTLIER = 4.0
 LEAST_SHARE, LEAST_BOXES = 0.2, 20
 """An agent is doubtful when a smaller share of at least so many boxes contains points."""
 CLEARLY_SHARE, CLEARLY_BOXES = 0.25, 3
-"""Another orientation fits clearly better when it fills this share of the boxes more, and at least so many."""
+"""Another orientation fits clearly better when it fills this share of the boxes more, and at least so many, while the
+cloud as it is leaves half of them empty."""
 
 _POINTS_INSIDE = 3
 _MARGIN_M = 0.1  # boxes fit tightly and points are noisy
@@ -169,8 +170,8 @@ class CloudLog:
 def count_filled(points: NDArray[np.float32], T_lidar_box: Floats, extent: Floats) -> NDArray[np.int64]:
     """How many boxes contain points, in each of the orientations of the cloud.
 
-    The others are only counted where the cloud as it is leaves more than half of the boxes empty; else they get the
-    same number, which favours the cloud as it is and costs an eighth.
+    The others are only counted where the cloud as it is leaves half of the boxes empty or more; elsewhere they are
+    taken to fill none, which favours the cloud as it is and costs an eighth.
 
     Args:
         points: [N, 3], metres, LiDAR frame.
@@ -183,8 +184,8 @@ def count_filled(points: NDArray[np.float32], T_lidar_box: Floats, extent: Float
     reach = NEAR_M + float(np.linalg.norm(extent, axis=1).max())
     points = points[(points**2).sum(axis=1) < reach**2]
     as_it_is = _count(points, T_lidar_box, extent)
-    if 2 * as_it_is >= len(extent):
-        return np.full(len(_TURNS), as_it_is)
+    if 2 * as_it_is > len(extent):
+        return np.array([as_it_is] + [0] * (len(_TURNS) - 1))
     turned = [_count(points @ turn.T.astype(np.float32), T_lidar_box, extent) for turn in _TURNS[1:]]
     return np.array([as_it_is, *turned])
 
@@ -201,4 +202,4 @@ def _count(points: NDArray[np.float32], T_lidar_box: Floats, extent: Floats) -> 
 
 def _is_clearly_better(filled: NDArray[np.int64], boxes: int) -> bool:
     gain = int(filled.max() - filled[0])
-    return gain >= max(CLEARLY_BOXES, CLEARLY_SHARE * boxes)
+    return 2 * filled[0] <= boxes and gain >= max(CLEARLY_BOXES, CLEARLY_SHARE * boxes)
