@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from opv2v_data import write_root
 from segments_data import picture, write_dataset
 
 from mapanything_data.engine import Retry
@@ -12,6 +14,7 @@ from mapanything_data.engine.executors.inline import InlineExecutor
 from mapanything_data.engine.executors.processes import ProcessesExecutor
 from mapanything_data.errors import ConfigError, DataError
 from mapanything_data.stages.check import CheckConfig, check
+from mapanything_data.storage.opv2v import OPV2V
 from mapanything_data.storage.png import encode_png
 from mapanything_data.storage.segments import SegmentsDataset
 
@@ -146,3 +149,71 @@ def test_a_damaged_record_of_findings_is_made_again(root):
 def test_an_empty_folder_name_is_refused():
     with pytest.raises(ConfigError, match=r"dataset\.root: is empty"):
         run_check("")
+
+
+@pytest.fixture
+def opv2v_root(tmp_path):
+    return write_root(tmp_path / "opv2v", scenarios=2)
+
+
+def check_opv2v(root, output, **options) -> int:
+    dataset = OPV2V(root=str(root))
+    return check(
+        CheckConfig(machine={}, dataset=dataset, executor=InlineExecutor(), output=str(output), **options),
+    )
+
+
+def test_a_quick_look_tells_what_is_there_and_writes_nothing(opv2v_root, tmp_path, capsys):
+    before = sorted(tmp_path.rglob("*"))
+
+    assert check_opv2v(opv2v_root, opv2v_root, quick=True) == 0
+
+    out = capsys.readouterr().out
+    # 2 scenes of 2 agents with 2 frames of 4 pictures.
+    assert "train       2         4         0       8         8       4          32" in out
+    assert "names only, nothing was opened: OK: nothing found" in out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_quick_look_finds_missing_files_and_opens_none(opv2v_root, monkeypatch, capsys):
+    (opv2v_root / "train" / "2021_08_16_22_26_01" / "1007" / "000070.pcd").unlink()
+    monkeypatch.setattr("mapanything_data.checks.opv2v.checks.read_annotation", None)  # would raise if called
+
+    assert check_opv2v(opv2v_root, opv2v_root, quick=True) == 4
+
+    assert "FAIL  train/2021_08_16_22_26_01/1007/000070.pcd: is missing" in capsys.readouterr().out
+
+
+def test_a_dataset_without_a_quick_look_says_so(root):
+    with pytest.raises(ConfigError, match="dataset=segments has no quick look"):
+        run_check(root, quick=True)
+
+
+def test_a_full_check_shows_the_same_table(opv2v_root, tmp_path, capsys):
+    assert check_opv2v(opv2v_root, tmp_path / "out") == 0
+
+    assert "train       2         4" in capsys.readouterr().out
+
+
+def test_files_beside_the_root_count_for_what_has_changed(opv2v_root, tmp_path, capsys):
+    check_opv2v(opv2v_root, tmp_path / "out")
+    depth = tmp_path / "opv2v_depth" / "train" / "2021_08_16_22_26_01" / "962" / "000068_camera0_depth.npy"
+    np.save(depth, np.zeros((60, 80), np.float32))
+    capsys.readouterr()
+
+    assert check_opv2v(opv2v_root, tmp_path / "out") == 4
+
+    out = capsys.readouterr().out
+    assert "1 done, 1 already finished of 2 items" in out
+    assert "FAIL  train/2021_08_16_22_26_01/962/000068_camera0.png: its depth map is 0 everywhere" in out
+
+
+def test_processes_check_scenarios_alike(opv2v_root, tmp_path):
+    (opv2v_root / "train" / "2021_08_16_22_26_01" / "962" / "000068.yaml").write_text("{")
+
+    check_opv2v(opv2v_root, tmp_path / "a")
+    dataset = OPV2V(root=str(opv2v_root))
+    executor = ProcessesExecutor(workers=2)
+    check(CheckConfig(machine={}, dataset=dataset, executor=executor, output=str(tmp_path / "b")))
+
+    assert (tmp_path / "a" / "check.json").read_text() == (tmp_path / "b" / "check.json").read_text()
