@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 from mapanything_data import __version__
 
 THUMBNAIL_WIDTH = 320
+FULL_WIDTH = 1180
+"""Pixels of a picture that takes a row of its own."""
 _JPEG_QUALITY = 82
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An example picture: `image` [H,W,3] uint8 RGB, or None where it cannot be read."""
+    """An example picture: `image` [H,W,3] uint8 RGB, or None where it cannot be read; at most `width` pixels wide."""
 
     caption: str
     image: NDArray[np.uint8] | None
+    width: int = THUMBNAIL_WIDTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +92,11 @@ def plain_number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _data_url(image: NDArray[np.uint8]) -> str:
+def _data_url(image: NDArray[np.uint8], largest_width: int) -> str:
     import cv2
 
     height, width = image.shape[:2]
-    small = (THUMBNAIL_WIDTH, max(1, round(height * THUMBNAIL_WIDTH / width)))
-    shrunk = cv2.resize(image, small, interpolation=cv2.INTER_AREA) if width > THUMBNAIL_WIDTH else image
+    small = (largest_width, max(1, round(height * largest_width / width)))
+    shrunk = cv2.resize(image, small, interpolation=cv2.INTER_AREA) if width > largest_width else image
     _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(shrunk, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode()
