@@ -23,7 +23,7 @@ def extended(tmp_path_factory):
     """A copy of the checkout with the files of the page, and data for its commands."""
     copy = tmp_path_factory.mktemp("extended")
     ignored = shutil.ignore_patterns("__pycache__", "local")
-    for folder in ("mapanything_data", "configs", "tests/config", "tests/checks"):
+    for folder in ("mapanything_data", "configs", "tests/config", "tests/checks", "tests/storage"):
         shutil.copytree(CHECKOUT / folder, copy / folder, ignore=ignored)
     shutil.copy(CHECKOUT / "pyproject.toml", copy)
     for name, text in FILES.items():
