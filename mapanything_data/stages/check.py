@@ -71,7 +71,7 @@ def check(config: CheckConfig) -> int:
         say(checks.describe())
     if config.quick or not anything_to_run:
         findings = checks.check_whole()
-        _print_findings(findings, None, "names only, nothing was opened:" if config.quick else "verdict")
+        _print_findings(findings, None, "quick look (names only, nothing was opened)" if config.quick else "verdict")
         return worst(findings).exit_code
     summary = execute(work, config.executor, config)
     findings = work.findings(failed={*(entry.item for entry in summary.failures), *summary.failed_before})

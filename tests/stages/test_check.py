@@ -171,7 +171,7 @@ def test_a_quick_look_tells_what_is_there_and_writes_nothing(opv2v_root, tmp_pat
     out = capsys.readouterr().out
     # 2 scenes of 2 agents with 2 frames of 4 pictures.
     assert "train       2         4         0       8         8       4          32" in out
-    assert "names only, nothing was opened: OK: nothing found" in out
+    assert "quick look (names only, nothing was opened) OK: nothing found" in out
     assert sorted(tmp_path.rglob("*")) == before
 
 
