@@ -22,7 +22,8 @@ class Detections:
     """
 
     boxes: NDArray[np.float32]
-    """[N, 4] float32: left, top, right, bottom in pixels."""
+    """[N, 4] float32: left, top, right, bottom in pixels with integer centres, so the whole picture is -0.5, -0.5,
+    width - 0.5, height - 0.5. A detector that counts from the corner: subtract 0.5 at the border."""
     scores: NDArray[np.float32]
     """[N] float32, 0 to 1: how sure the detector is."""
     class_ids: NDArray[np.int64]
