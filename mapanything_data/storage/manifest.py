@@ -87,8 +87,10 @@ def read_manifest(root: Path, format_name: str, version: int) -> Manifest:
     return manifest
 
 
-def refuse_other_settings(root: Path, known: Manifest, settings: Mapping[str, Any]) -> None:
-    """Make sure that what is about to be written into `root` fits what is there.
+def refuse_other_settings(
+    root: Path, known: Manifest, settings: Mapping[str, Any], place: str = "dataset.root"
+) -> None:
+    """Make sure that what is about to be written into `root` fits what is there; `place` is the option that names it.
 
     Raises:
         DataError: The data set was made with other settings; names each that differs.
@@ -105,5 +107,5 @@ def refuse_other_settings(root: Path, known: Manifest, settings: Mapping[str, An
         root,
         f"was made with other settings: {'; '.join(changes)}",
         expected="the same settings, so that one data set is made in one way",
-        remedy="use the old settings to go on with it, or another dataset.root",
+        remedy=f"use the old settings to go on with it, or another {place}",
     )

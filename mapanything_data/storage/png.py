@@ -109,6 +109,24 @@ def decode_png(source: bytes | Path) -> NDArray[Any]:
     return pixels
 
 
+def read_png_size(path: Path) -> tuple[int, int]:
+    """Width and height of a PNG, from its first bytes; whether the rest is sound is not looked at.
+
+    Raises:
+        DataError: The file is missing or does not begin as a PNG.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(24)
+    except FileNotFoundError:
+        raise DataError(path, "the picture is missing", remedy="restore it, or leave it out") from None
+    _check_signature(head, path)
+    width, height = struct.unpack(">II", head[16:24])
+    if not width or not height:
+        raise DataError(path, f"is a picture of {width}x{height} pixels", remedy="write or copy the file again")
+    return width, height
+
+
 def _chunk(kind: bytes, content: bytes) -> tuple[bytes, ...]:
     checksum = zlib.crc32(content, zlib.crc32(kind))
     return struct.pack(">I", len(content)), kind, content, struct.pack(">I", checksum)

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from mapanything_data.errors import DataError
-from mapanything_data.storage.png import decode_png, encode_png
+from mapanything_data.storage.png import decode_png, encode_png, read_png_size
 
 sides = st.integers(1, 40)
 rgb_images = st.tuples(sides, sides).flatmap(lambda hw: hnp.arrays(np.uint8, (*hw, 3)))
@@ -144,6 +144,22 @@ def test_the_file_says_its_size_depth_and_colour_as_the_specification_lays_out()
     # IHDR: width, height, bit depth, colour type (0 grey, 2 RGB), deflate, adaptive filters, not interlaced
     assert depth[8:29] == struct.pack(">I4sIIBBBBB", 13, b"IHDR", 3, 2, 16, 0, 0, 0, 0)
     assert colour[8:29] == struct.pack(">I4sIIBBBBB", 13, b"IHDR", 3, 2, 8, 2, 0, 0, 0)
+
+
+def test_the_size_is_told_without_decoding(tmp_path):
+    (tmp_path / "a.png").write_bytes(encode_png(np.zeros((2, 3, 3), np.uint8))[:40])  # the rest is not looked at
+
+    assert read_png_size(tmp_path / "a.png") == (3, 2)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", encode_png(np.zeros((2, 3), np.uint8))[:20]])
+def test_a_file_that_does_not_begin_as_a_png_has_no_size(tmp_path, content):
+    (tmp_path / "a.png").write_bytes(content)
+
+    with pytest.raises(DataError, match=r"a\.png"):
+        read_png_size(tmp_path / "a.png")
+    with pytest.raises(DataError, match="missing"):
+        read_png_size(tmp_path / "b.png")
 
 
 def test_a_smooth_frame_with_sensor_noise_is_no_larger_than_opencv_writes_it():

@@ -56,7 +56,8 @@ def read_snapshot(
         image = read_image(root / key.file(f"camera{number}"))
         depth = None
         if depth_root is not None:
-            depth = read_depth_of(depth_root / depth_file(key, number, depth_layout), image)
+            path = depth_root / depth_file(key, number, depth_layout)
+            depth = read_depth_of_size(path, width=image.shape[1], height=image.shape[0])
         views[number] = View(
             image=image,
             camera=camera_annotation(root, key, annotation, number).camera(image.shape[1], image.shape[0]),
@@ -109,17 +110,17 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return image
 
 
-def read_depth_of(path: Path, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The depth map of a picture, [H, W] float32, metres.
+def read_depth_of_size(path: Path, width: int, height: int) -> NDArray[np.float32]:
+    """The depth map of a picture of this size, [H, W] float32, metres.
 
     Raises:
         DataError: It is missing, damaged or of another size.
     """
     depth = read_depth(path)
-    if depth.shape != image.shape[:2]:
+    if depth.shape != (height, width):
         raise DataError(
             path,
-            f"is {depth.shape[1]}x{depth.shape[0]}, but its picture is {image.shape[1]}x{image.shape[0]}",
+            f"is {depth.shape[1]}x{depth.shape[0]}, but its picture is {width}x{height}",
             expected="the same size",
             remedy="make the depth again from these pictures",
         )
