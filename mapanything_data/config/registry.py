@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 COMPONENT_PACKAGES = (
     "mapanything_data.config.groups",
     "mapanything_data.engine.executors",
+    "mapanything_data.labelers",
     "mapanything_data.sources",
     "mapanything_data.storage",
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-APPS = ("capture", "check", "report")
+APPS = ("capture", "check", "label", "report")
 HEAVY = {"torch", "cv2", "av", "transformers", "ultralytics", "open3d", "rerun", "mujoco", "pyzed", "ray", "submitit"}
 
 
@@ -28,9 +28,9 @@ def test_help_names_groups_options_and_two_examples(app):
     help_text = command(app, "--help").stdout
 
     assert help_text.count(f"python -m mapanything_data.{app} ") >= 3  # usage and two examples
-    assert "dataset=segments *" in help_text
+    assert f"dataset={'opv2v' if app == 'label' else 'segments'} *" in help_text
     assert "machine=cluster" in help_text
-    assert "Folder of the data set." in help_text
+    assert "Folder that" in help_text if app == "label" else "Folder of the data set." in help_text
 
 
 def test_help_follows_the_choices_on_the_command_line():

@@ -12,10 +12,11 @@ from mapanything_data.config import CONFIG_DIR, component
 from mapanything_data.config.registry import field_docs, import_components
 from mapanything_data.stages.capture import CaptureConfig
 from mapanything_data.stages.check import CheckConfig
+from mapanything_data.stages.label import LabelConfig
 from mapanything_data.stages.report import ReportConfig
 
 COMPONENTS = import_components()
-SCHEMAS = [*COMPONENTS.values(), CaptureConfig, CheckConfig, ReportConfig]
+SCHEMAS = [*COMPONENTS.values(), CaptureConfig, CheckConfig, LabelConfig, ReportConfig]
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.__name__)
