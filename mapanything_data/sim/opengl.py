@@ -7,6 +7,7 @@ MuJoCo reads MUJOCO_GL when it is imported and dies without a display when it is
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 
 from mapanything_data.errors import MissingDependencyError
@@ -23,6 +24,8 @@ def choose_opengl() -> str:
     Raises:
         MissingDependencyError: Neither is installed; names the Debian packages.
     """
+    # PyOpenGL tells at every start that an accelerator is missing which MuJoCo's few calls do not need.
+    logging.getLogger("OpenGL.acceleratesupport").setLevel(logging.WARNING)
     chosen = os.environ.get("MUJOCO_GL")
     if chosen:
         return chosen

@@ -111,13 +111,13 @@ class TownSource:
         self.setup()
         lidar = Lidar(self.lidar_channels, self.lidar_steps, self.lidar_range, self.lidar_noise)
         camera = Camera.from_fov(self.width, self.height, math.radians(self.horizontal_fov))
-        town = self._town(scenario.split, int(scenario.name.removeprefix("town_")))
+        town = self._town(scenario.split, int(scenario.name.rpartition("_")[2]))
         return TownRecorder(town, camera, lidar, segmentation=self.segmentation)
 
     def _scenario(self, split: str, number: int) -> Scenario:
         town = self._town(split, number)
         _, traffic = town.draw()
-        return Scenario(split, f"town_{number:04d}", traffic.agents, tuple(town.frame_numbers()))
+        return Scenario(split, f"town_{split}_{number:04d}", traffic.agents, tuple(town.frame_numbers()))
 
     def _town(self, split: str, number: int) -> Town:
         seed = (self.seed, _SPLITS.index(split), number)

@@ -81,7 +81,7 @@ class CollectItem:
 
     @property
     def key(self) -> str:
-        """Such as `train/town_0000/962`."""
+        """Such as `train/town_train_0000/962`."""
         return f"{self.scenario.split}/{self.scenario.name}/{self.agent}"
 
     @property

@@ -59,7 +59,9 @@ def snapshots(scenario):
 def test_a_scenario_does_not_change_when_more_are_asked_for():
     few, many = TownSource(**SMALL).scenarios(), TownSource(**SMALL | {"train": 5, "validate": 0}).scenarios()
 
-    assert [scenario.name for scenario in few] == ["town_0000", "town_0001", "town_0002", "town_0000", "town_0000"]
+    assert [scenario.name for scenario in few] == [
+        "town_train_0000", "town_train_0001", "town_train_0002", "town_validate_0000", "town_test_0000",
+    ]  # fmt: skip
     assert [scenario.split for scenario in few] == ["train", "train", "train", "validate", "test"]
     assert few[:3] == many[:3]
     assert few[-1] == many[-1]
