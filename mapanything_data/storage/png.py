@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapanything_data.errors import DataError
+from mapanything_data.storage.png_decoder import decode_plain_rgb
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\x00\x00\x00\x00IEND\xaeB`\x82"  # the empty last chunk of every PNG: length, type, CRC
@@ -88,6 +89,9 @@ def decode_png(source: bytes | Path) -> NDArray[Any]:
             expected="an IEND chunk at the end",
             remedy="write or copy the file again",
         )
+    plain = decode_plain_rgb(data)
+    if plain is not None:
+        return plain
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # a header that asks for more pixels than OpenCV allocates
