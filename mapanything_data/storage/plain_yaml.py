@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,13 @@ _MAX_DEPTH = 64
 _LINE_START = re.compile(rb"^[ \t?:-]+", re.MULTILINE)
 
 
-def read_plain_yaml(path: Path) -> Any:
+def read_plain_yaml(path: Path, without: Sequence[str] = ()) -> Any:
     """The content of a YAML file.
+
+    Args:
+        path: The file.
+        without: Keys of the outermost mapping that are passed over where their values stand in lines of their own.
+            Parsing takes most of the time of reading, so what is long and not needed is worth naming.
 
     Raises:
         DataError: It is missing, too large, no UTF-8, no YAML, nested too deeply, or uses tags, anchors or aliases.
@@ -40,6 +46,8 @@ def read_plain_yaml(path: Path) -> Any:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _refused(path, f"is no UTF-8 text ({error.reason} at byte {error.start})") from None
+    for key in without:
+        data = _cut(data, key)
     if _may_nest_deeper(data):
         raise _refused(path, "is nested too deeply", f"at most {_MAX_DEPTH} levels")
     try:
@@ -57,6 +65,13 @@ def dump_plain_yaml(content: Any) -> str:
     """YAML of mappings, lists, text and numbers; lists of numbers stand on one line."""
     text: str = yaml.dump(content, Dumper=_Dumper, default_flow_style=None, sort_keys=False, width=10_000)
     return text
+
+
+def _cut(data: bytes, key: str) -> bytes:
+    """The text without a key of the outermost mapping; its value is what follows in indented lines or list items."""
+    return re.sub(
+        rb"^%s:[ \t]*\r?\n(?:(?:[ \t]|-[ \t]).*(?:\n|\Z)|\r?\n)*" % key.encode(), b"", data, flags=re.MULTILINE
+    )
 
 
 def _refuse_anchors(path: Path, data: bytes) -> None:

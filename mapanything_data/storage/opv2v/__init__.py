@@ -7,6 +7,7 @@ from mapanything_data.storage.opv2v.annotation import (
     CameraAnnotation,
     Vehicles,
     read_annotation,
+    read_cameras,
     write_annotation,
 )
 from mapanything_data.storage.opv2v.depth import read_depth, write_depth
@@ -14,6 +15,7 @@ from mapanything_data.storage.opv2v.index import Agent, Index, Scenario, nearest
 from mapanything_data.storage.opv2v.layout import OPV2V, FrameKey, depth_file
 from mapanything_data.storage.opv2v.snapshots import (
     read_cloud,
+    read_depth_of,
     read_image,
     read_snapshot,
     write_cloud,
@@ -32,8 +34,10 @@ __all__ = [
     "depth_file",
     "nearest_root",
     "read_annotation",
+    "read_cameras",
     "read_cloud",
     "read_depth",
+    "read_depth_of",
     "read_image",
     "read_index",
     "read_snapshot",
