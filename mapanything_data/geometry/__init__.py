@@ -1,4 +1,4 @@
-"""Where things are: transforms, projection and lens distortion on plain arrays."""
+"""Where things are: transforms, projection, lens distortion and resampling on plain arrays."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from mapanything_data.geometry.projection import (
     unproject,
 )
 from mapanything_data.geometry.quaternions import matrix_from_quaternion, quaternion_from_matrix, slerp
+from mapanything_data.geometry.resampling import Resampling, cover
 from mapanything_data.geometry.transforms import interpolate, interpolate_at, invert, transform_points
 
 __all__ = [
+    "Resampling",
+    "cover",
     "distort",
     "in_image",
     "interpolate",
