@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 COMPONENT_PACKAGES = (
     "mapanything_data.config.groups",
+    "mapanything_data.datasets",
     "mapanything_data.engine.executors",
     "mapanything_data.labelers",
     "mapanything_data.sources",

@@ -1,0 +1,354 @@
+"""OPV2V as samples of views: of one vehicle at one or several times, or of several vehicles at one time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapanything_data.config import component
+from mapanything_data.datasets.colour import ColourChange
+from mapanything_data.datasets.opv2v_frames import LeftOut, Scene, complete_frames
+from mapanything_data.datasets.opv2v_options import ViewOptions, require_option
+from mapanything_data.datasets.samples import BrokenSample, SampleError, SampleRequest, sample_generators
+from mapanything_data.datasets.views import ViewDict, make_view
+from mapanything_data.errors import DataError, require
+from mapanything_data.geometry.resampling import cover
+from mapanything_data.scene import Pose
+from mapanything_data.storage.opv2v import FrameKey, depth_file, read_cameras, read_depth_of, read_image
+from mapanything_data.storage.opv2v.layout import YAML
+
+Frames: TypeAlias = "tuple[FrameKey, ...]"
+"""Frames that a sample takes its views from, that of view 0 first."""
+Choice: TypeAlias = "tuple[int, int]"
+"""A view: which of the sample's frames, and the camera's number."""
+
+
+@component("dataset", "opv2v_ft")
+@dataclass(kw_only=True, slots=True)
+class OPV2VFinetune(ViewOptions):
+    """Views of one vehicle of OPV2V, for training: its cameras at one or several times."""
+
+    time_steps: int = 1
+    """Frames of the vehicle that a sample takes views from."""
+    time_stride: int = 1
+    """How many recorded frames lie from one of them to the next; one is 0.1 s."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot give a sample."""
+        ViewOptions.__post_init__(self)
+        require_option("time_steps", self.time_steps, self.time_steps >= 1, "1 or more")
+        require_option("time_stride", self.time_stride, self.time_stride >= 1, "1 or more")
+        most = len(self.camera_ids) * self.time_steps
+        require_option("num_views", self.num_views, self.num_views <= most, f"at most cameras x time steps = {most}")
+
+    def train_dataset(self) -> OPV2VDataset:
+        """The samples to train on."""
+        return OPV2VDataset(self, self.train_split, train=True)
+
+    def test_dataset(self) -> OPV2VDataset:
+        """The samples to test on: the same in every epoch, colours unchanged, crops around the principal point."""
+        return OPV2VDataset(self, self.test_split, train=False)
+
+
+@component("dataset", "opv2v_coop_ft")
+@dataclass(kw_only=True, slots=True)
+class OPV2VCoopFinetune(ViewOptions):
+    """Views of several vehicles of OPV2V at one time, for training."""
+
+    num_views: int = 10
+    """Views of a test sample where there are so many; of every sample where the count is not variable."""
+    coop_min_agents: int = 2
+    """Frames with complete files of fewer agents are left out."""
+    coop_min_num_views: int = 4
+    """Frames with fewer views are left out, and no training sample has fewer."""
+    coop_max_num_views: int | None = 10
+    """Most views of a sample; null for no limit."""
+    allow_variable_view_count: bool = True
+    """Whether training samples have from coop_min_num_views to coop_max_num_views views, or all exactly num_views."""
+    main_agent: int | None = None
+    """Id of the ego vehicle; scenes without it are left out. Null takes the lowest id of each scene."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot give a sample."""
+        ViewOptions.__post_init__(self)
+        require_option("coop_min_agents", self.coop_min_agents, self.coop_min_agents >= 1, "1 or more")
+        require_option("coop_min_num_views", self.coop_min_num_views, self.coop_min_num_views >= 1, "1 or more")
+        if self.coop_max_num_views is not None:
+            least = self.coop_min_num_views if self.allow_variable_view_count else self.num_views
+            name = "coop_min_num_views" if self.allow_variable_view_count else "num_views"
+            sound = self.coop_max_num_views >= least
+            require_option("coop_max_num_views", self.coop_max_num_views, sound, f"at least {name}, {least}, or null")
+
+    @property
+    def fewest_views(self) -> int:
+        """Views without which a frame is left out."""
+        return self.coop_min_num_views if self.allow_variable_view_count else self.num_views
+
+    def train_dataset(self) -> OPV2VCoopDataset:
+        """The samples to train on."""
+        return OPV2VCoopDataset(self, self.train_split, train=True)
+
+    def test_dataset(self) -> OPV2VCoopDataset:
+        """The samples to test on: the same in every epoch, colours unchanged, crops around the principal point."""
+        return OPV2VCoopDataset(self, self.test_split, train=False)
+
+
+class _Samples(ABC):
+    """A map-style data set of torch.
+
+    It does not inherit from torch.utils.data.Dataset: this module is imported when any app starts, torch takes seconds,
+    and a DataLoader asks for no more than `__len__` and `__getitem__`.
+    """
+
+    def __init__(self, options: ViewOptions, split: str, samples: list[Frames], left_out: LeftOut, train: bool) -> None:
+        require("torch", "cv2")
+        self.options = options
+        self.split = split
+        self.left_out = left_out
+        self._samples = samples
+        self._train = train
+        self._epoch = 0
+        if not samples:
+            raise DataError(
+                options.folder / split,
+                "\n  ".join(["gives no sample", *left_out.lines()]),
+                remedy="complete the data, or loosen the options that leave frames out",
+            )
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, request: int | SampleRequest) -> list[ViewDict] | BrokenSample:
+        """The views of a sample, view 0 the ego's reference camera.
+
+        Raises:
+            IndexError: There is no such sample.
+            ValueError: More or fewer views are asked for than the sample may have.
+            SampleError: A file cannot be read, with `on_broken_sample=error`; with skip, a `BrokenSample` comes back.
+        """
+        request = request if isinstance(request, SampleRequest) else SampleRequest(request)
+        index = request.index
+        if not 0 <= index < len(self):
+            raise IndexError(f"there is no sample {index}, only 0 to {len(self) - 1}")
+        epoch = self._epoch if request.epoch is None else request.epoch
+        choices, pixels = sample_generators(self.options.seed, epoch if self._train else 0, index)
+        order = self._order(len(self._samples[index]), choices)
+        count = self._draw_count(index, choices) if request.num_views is None else request.num_views
+        fewest, most = self.view_limits(index)
+        if not fewest <= count <= most:
+            raise ValueError(f"{count} views asked for of sample {index}, which has {fewest} to {most}")
+        try:
+            return self._read(index, order[:count], request.resolution or self.options.resolution, pixels)
+        except DataError as error:
+            if self.options.on_broken_sample == "skip":
+                return BrokenSample(index, str(error))
+            raise SampleError(str(error)) from error
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the random numbers of an epoch.
+
+        Workers hear of it when they start: with `persistent_workers=True`, put the epoch into each `SampleRequest`.
+        """
+        self._epoch = epoch
+
+    def available_views(self, index: int) -> int:
+        """The most views that a request may ask of a sample; no file is opened for it."""
+        return self.view_limits(index)[1]
+
+    def view_counts(self) -> NDArray[np.int64]:
+        """`available_views` of all samples, [N]."""
+        return np.array([self.available_views(index) for index in range(len(self))], np.int64)
+
+    def frames(self, index: int) -> Frames:
+        """The frames that a sample takes its views from."""
+        return self._samples[index]
+
+    def summary(self) -> str:
+        """What there is and what was left out and why, a few lines."""
+        scenes = len({sample[0].scenario for sample in self._samples})
+        first = f"{self.split}: {len(self)} samples of {scenes} scenes in {self.options.folder}"
+        return "\n  ".join([first, *self.left_out.lines()])
+
+    @abstractmethod
+    def view_limits(self, index: int) -> tuple[int, int]:
+        """Fewest and most views that a request may ask of a sample."""
+
+    @abstractmethod
+    def _draw_count(self, index: int, rng: np.random.Generator) -> int: ...
+
+    @abstractmethod
+    def _order(self, frames: int, rng: np.random.Generator) -> list[Choice]:
+        """All views that there are, in the order in which they are taken."""
+
+    def _cameras(self, rng: np.random.Generator, *, reference_first: bool) -> list[int]:
+        """The cameras, in training in random order: a sample of few views would otherwise never show the last."""
+        cameras = self.options.cameras
+        if not self._train:
+            return cameras
+        fixed = 1 if reference_first else 0
+        return cameras[:fixed] + [int(number) for number in rng.permutation(cameras[fixed:])]
+
+    def _read(
+        self, index: int, choices: Sequence[Choice], resolution: Sequence[int], rng: np.random.Generator
+    ) -> list[ViewDict]:
+        options, keys = self.options, self._samples[index]
+        yaml_files = {frame: options.folder / keys[frame].file(YAML) for frame, _ in choices}
+        cameras = {frame: read_cameras(path) for frame, path in yaml_files.items()}
+        same_colours = options.colour.draw(rng)
+        T_reference_world: Pose | None = None
+        views = []
+        for frame, number in choices:
+            key = keys[frame]
+            if number not in cameras[frame]:
+                raise DataError(yaml_files[frame], f"names no camera{number}", remedy="restore the file")
+            annotation = cameras[frame][number]
+            image = read_image(options.folder / key.file(f"camera{number}"))
+            depth = read_depth_of(options.depth_folder / depth_file(key, number, options.depth_layout), image)
+            change = same_colours if options.colour.same_for_all_views else options.colour.draw(rng)
+            place = (rng.random(), rng.random())
+            resampling = cover(
+                annotation.camera(image.shape[1], image.shape[0]),
+                width=resolution[0],
+                height=resolution[1],
+                place=place if self._train and options.random_crop else None,
+            )
+            # Composed in float64: far from the world's origin, float32 would lose millimetres.
+            if T_reference_world is None:
+                T_reference_world, T_reference_camera = annotation.T_world_camera.inverse(), Pose.identity()
+            else:
+                T_reference_camera = T_reference_world @ annotation.T_world_camera
+            view = make_view(
+                (change if self._train else ColourChange()).apply(resampling.image(image)),
+                resampling.dense_depth(depth) if options.depth_is_dense else resampling.sparse_depth(depth),
+                resampling.camera,
+                T_reference_camera,
+                data_norm_type=options.data_norm_type,
+                depth_is_dense=options.depth_is_dense,
+            )
+            views.append(view | self._provenance(index, frame, number))
+        return views
+
+    def _provenance(self, index: int, frame: int, camera: int) -> dict[str, Any]:
+        key = self._samples[index][frame]
+        agents = list(dict.fromkeys(other.agent for other in self._samples[index]))
+        return {
+            "dataset": "opv2v",
+            "label": f"{key.split}/{key.scenario}",
+            "instance": f"{key.agent}/{key.frame}/camera{camera}",
+            "idx": index,
+            "agent": agents.index(key.agent),
+            "agent_id": int(key.agent),
+            "is_metric_scale": True,
+            "is_synthetic": True,
+        }
+
+
+class OPV2VDataset(_Samples):
+    """Samples of one vehicle: its cameras at one or several times; a sample for each of its frames.
+
+    All cameras of the sample's own frame come before those of the next one, and no view comes twice.
+    """
+
+    options: OPV2VFinetune
+
+    def __init__(self, options: OPV2VFinetune, split: str, *, train: bool) -> None:
+        scenes, left_out = complete_frames(options, split)
+        samples = [sample for scene in scenes for sample in _samples_in_time(scene, options, left_out)]
+        super().__init__(options, split, samples, left_out, train)
+
+    def view_limits(self, index: int) -> tuple[int, int]:
+        """From one to all cameras at all times."""
+        return 1, len(self._samples[index]) * len(self.options.camera_ids)
+
+    def _draw_count(self, index: int, rng: np.random.Generator) -> int:  # noqa: ARG002 - the count is fixed
+        return self.options.num_views
+
+    def _order(self, frames: int, rng: np.random.Generator) -> list[Choice]:
+        return [(frame, camera) for frame in range(frames) for camera in self._cameras(rng, reference_first=True)]
+
+
+class OPV2VCoopDataset(_Samples):
+    """Samples of several agents at one time; a sample for each frame of a scene.
+
+    The ego's reference camera is view 0. Then each other agent gives a view before any gives its second: cameras of one
+    rig hardly overlap, so what ties a sample together is what two agents see of the same place.
+    """
+
+    options: OPV2VCoopFinetune
+
+    def __init__(self, options: OPV2VCoopFinetune, split: str, *, train: bool) -> None:
+        scenes, left_out = complete_frames(options, split)
+        samples = [sample for scene in scenes for sample in _samples_of_agents(scene, options, left_out)]
+        super().__init__(options, split, samples, left_out, train)
+
+    def view_limits(self, index: int) -> tuple[int, int]:
+        """From `coop_min_num_views` to what there is and `coop_max_num_views` allows, or `num_views` twice."""
+        if not self.options.allow_variable_view_count:
+            return self.options.num_views, self.options.num_views
+        available = len(self._samples[index]) * len(self.options.camera_ids)
+        return self.options.coop_min_num_views, min(available, self.options.coop_max_num_views or available)
+
+    def _draw_count(self, index: int, rng: np.random.Generator) -> int:
+        fewest, most = self.view_limits(index)
+        if not self._train:
+            return max(fewest, min(self.options.num_views, most))
+        return int(rng.integers(fewest, most + 1))
+
+    def _order(self, frames: int, rng: np.random.Generator) -> list[Choice]:
+        others = list(range(1, frames))
+        if self._train:
+            others = [int(agent) for agent in rng.permutation(others)]
+        agents = [0, *others]
+        cameras = {agent: self._cameras(rng, reference_first=agent == 0) for agent in agents}
+        return [(agent, cameras[agent][turn]) for turn in range(len(self.options.camera_ids)) for agent in agents]
+
+
+def _samples_in_time(scene: Scene, options: OPV2VFinetune, left_out: LeftOut) -> list[Frames]:
+    """Each frame with those after it, or those before it where the recording ends."""
+    samples: list[Frames] = []
+    for agent, numbers in scene.frames.items():
+        recorded = np.array(sorted(scene.scenario.agents[agent].frames))
+        step = options.time_stride * int(np.diff(recorded).min()) if len(recorded) > 1 else 1
+        complete = set(numbers)
+        for number in numbers:
+            steps = range(options.time_steps)
+            runs = [[number + sign * step * i for i in steps] for sign in (1, -1)]
+            run = next((run for run in runs if complete.issuperset(run)), None)
+            if run is None:
+                left_out.add(
+                    f"frames without {options.time_steps - 1} complete neighbours", scene.scenario.key(agent, number)
+                )
+            else:
+                samples.append(tuple(scene.scenario.key(agent, frame) for frame in run))
+    return samples
+
+
+def _samples_of_agents(scene: Scene, options: OPV2VCoopFinetune, left_out: LeftOut) -> list[Frames]:
+    """Each frame of the ego with those of the agents that have it, too."""
+    scenario = scene.scenario
+    name = f"{scenario.split}/{scenario.name}"
+    ego = scenario.ego(options.main_agent)
+    if ego is None:
+        who = "a vehicle" if options.main_agent is None else f"agent {options.main_agent}"
+        left_out.add(f"scenes without {who}", name)
+        return []
+    recorded_by_others = {number for agent in scenario.agents.values() for number in agent.frames}
+    for number in sorted(recorded_by_others - set(scenario.agents[ego].frames)):
+        left_out.add("frames that the ego does not have", f"{name}/{ego}, frame {number}")
+    samples: list[Frames] = []
+    others = [agent for agent in scene.frames if agent != ego]
+    complete = {agent: set(numbers) for agent, numbers in scene.frames.items()}
+    for number in scene.frames.get(ego, []):
+        agents = [ego, *(agent for agent in others if number in complete[agent])]
+        if len(agents) < options.coop_min_agents:
+            left_out.add(f"frames with fewer than {options.coop_min_agents} agents", scenario.key(ego, number))
+        elif len(agents) * len(options.camera_ids) < options.fewest_views:
+            left_out.add(f"frames with fewer than {options.fewest_views} views", scenario.key(ego, number))
+        else:
+            samples.append(tuple(scenario.key(agent, number) for agent in agents))
+    return samples
