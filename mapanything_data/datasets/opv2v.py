@@ -136,7 +136,7 @@ class _Samples(ABC):
         if not 0 <= index < len(self):
             raise IndexError(f"there is no sample {index}, only 0 to {len(self) - 1}")
         epoch = self._epoch if request.epoch is None else request.epoch
-        choices, pixels = sample_generators(self.options.seed, epoch if self._train else 0, index)
+        choices, pixels = sample_generators(self.options.seed, epoch, index)
         order = self._order(len(self._samples[index]), choices)
         count = self._draw_count(index, choices) if request.num_views is None else request.num_views
         fewest, most = self.view_limits(index)
