@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mapanything_data.config import component
-from mapanything_data.datasets.colour import ColourChange
 from mapanything_data.datasets.opv2v_frames import LeftOut, Scene, complete_frames
 from mapanything_data.datasets.opv2v_options import ViewOptions, require_option
+from mapanything_data.datasets.opv2v_reader import Choice, Frames, read_views
 from mapanything_data.datasets.samples import BrokenSample, SampleError, SampleRequest, sample_generators
-from mapanything_data.datasets.views import ViewDict, make_view
+from mapanything_data.datasets.views import ViewDict
 from mapanything_data.errors import DataError, require
-from mapanything_data.geometry.resampling import cover
-from mapanything_data.scene import Pose
-from mapanything_data.storage.opv2v import FrameKey, depth_file, read_cameras, read_depth_of, read_image
-from mapanything_data.storage.opv2v.layout import YAML
-
-Frames: TypeAlias = "tuple[FrameKey, ...]"
-"""Frames that a sample takes its views from, that of view 0 first."""
-Choice: TypeAlias = "tuple[int, int]"
-"""A view: which of the sample's frames, and the camera's number."""
 
 
 @component("dataset", "opv2v_ft")
@@ -143,11 +132,18 @@ class _Samples(ABC):
         if not fewest <= count <= most:
             raise ValueError(f"{count} views asked for of sample {index}, which has {fewest} to {most}")
         try:
-            return self._read(index, order[:count], request.resolution or self.options.resolution, pixels)
+            views = read_views(
+                self.options,
+                self._samples[index],
+                order[:count],
+                request.resolution or self.options.resolution,
+                pixels if self._train else None,
+            )
         except DataError as error:
             if self.options.on_broken_sample == "skip":
                 return BrokenSample(index, str(error))
             raise SampleError(str(error)) from error
+        return [view | {"idx": index} for view in views]
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the random numbers of an epoch.
@@ -193,60 +189,6 @@ class _Samples(ABC):
         fixed = 1 if reference_first else 0
         return cameras[:fixed] + [int(number) for number in rng.permutation(cameras[fixed:])]
 
-    def _read(
-        self, index: int, choices: Sequence[Choice], resolution: Sequence[int], rng: np.random.Generator
-    ) -> list[ViewDict]:
-        options, keys = self.options, self._samples[index]
-        yaml_files = {frame: options.folder / keys[frame].file(YAML) for frame, _ in choices}
-        cameras = {frame: read_cameras(path) for frame, path in yaml_files.items()}
-        same_colours = options.colour.draw(rng)
-        T_reference_world: Pose | None = None
-        views = []
-        for frame, number in choices:
-            key = keys[frame]
-            if number not in cameras[frame]:
-                raise DataError(yaml_files[frame], f"names no camera{number}", remedy="restore the file")
-            annotation = cameras[frame][number]
-            image = read_image(options.folder / key.file(f"camera{number}"))
-            depth = read_depth_of(options.depth_folder / depth_file(key, number, options.depth_layout), image)
-            change = same_colours if options.colour.same_for_all_views else options.colour.draw(rng)
-            place = (rng.random(), rng.random())
-            resampling = cover(
-                annotation.camera(image.shape[1], image.shape[0]),
-                width=resolution[0],
-                height=resolution[1],
-                place=place if self._train and options.random_crop else None,
-            )
-            # Composed in float64: far from the world's origin, float32 would lose millimetres.
-            if T_reference_world is None:
-                T_reference_world, T_reference_camera = annotation.T_world_camera.inverse(), Pose.identity()
-            else:
-                T_reference_camera = T_reference_world @ annotation.T_world_camera
-            view = make_view(
-                (change if self._train else ColourChange()).apply(resampling.image(image)),
-                resampling.dense_depth(depth) if options.depth_is_dense else resampling.sparse_depth(depth),
-                resampling.camera,
-                T_reference_camera,
-                data_norm_type=options.data_norm_type,
-                depth_is_dense=options.depth_is_dense,
-            )
-            views.append(view | self._provenance(index, frame, number))
-        return views
-
-    def _provenance(self, index: int, frame: int, camera: int) -> dict[str, Any]:
-        key = self._samples[index][frame]
-        agents = list(dict.fromkeys(other.agent for other in self._samples[index]))
-        return {
-            "dataset": "opv2v",
-            "label": f"{key.split}/{key.scenario}",
-            "instance": f"{key.agent}/{key.frame}/camera{camera}",
-            "idx": index,
-            "agent": agents.index(key.agent),
-            "agent_id": int(key.agent),
-            "is_metric_scale": True,
-            "is_synthetic": True,
-        }
-
 
 class OPV2VDataset(_Samples):
     """Samples of one vehicle: its cameras at one or several times; a sample for each of its frames.
@@ -269,7 +211,7 @@ class OPV2VDataset(_Samples):
         return self.options.num_views
 
     def _order(self, frames: int, rng: np.random.Generator) -> list[Choice]:
-        return [(frame, camera) for frame in range(frames) for camera in self._cameras(rng, reference_first=True)]
+        return [Choice(frame, camera) for frame in range(frames) for camera in self._cameras(rng, reference_first=True)]
 
 
 class OPV2VCoopDataset(_Samples):
@@ -305,7 +247,7 @@ class OPV2VCoopDataset(_Samples):
             others = [int(agent) for agent in rng.permutation(others)]
         agents = [0, *others]
         cameras = {agent: self._cameras(rng, reference_first=agent == 0) for agent in agents}
-        return [(agent, cameras[agent][turn]) for turn in range(len(self.options.camera_ids)) for agent in agents]
+        return [Choice(agent, cameras[agent][turn]) for turn in range(len(self.options.camera_ids)) for agent in agents]
 
 
 def _samples_in_time(scene: Scene, options: OPV2VFinetune, left_out: LeftOut) -> list[Frames]:

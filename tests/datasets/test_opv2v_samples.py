@@ -18,6 +18,7 @@ from mapanything_data.datasets.samples import BrokenSample, SampleError, SampleR
 from mapanything_data.errors import ConfigError, DataError
 from mapanything_data.stages.check import check
 from mapanything_data.storage.opv2v.layout import split_of_folder
+from mapanything_data.storage.plain_yaml import dump_plain_yaml, read_plain_yaml
 
 SCENE = "2021_08_16_22_26_00"
 SMALL = {"resolution": [28, 14]}
@@ -374,6 +375,47 @@ def test_a_broken_picture_is_an_error_that_names_it(broken, root):
     assert caught.value.where == str(broken)
     assert "remedy:   write or copy the file again" in str(caught.value)
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def damage(root, damaged):
+    """Harm one file of frame 68 of agent 962; gives its path."""
+    annotation = root / f"train/{SCENE}/962/000068.yaml"
+    depth = root.with_name("opv2v_depth") / f"train/{SCENE}/962/000068_camera0_depth.npy"
+    if damaged == "no camera2":
+        annotation.write_text(annotation.read_text().replace("camera2:", "camera9:"))
+    elif damaged == "skew":
+        content = read_plain_yaml(annotation)
+        content["camera0"]["intrinsic"][0][1] = 3.0
+        annotation.write_text(dump_plain_yaml(content))
+    elif damaged == "small depth":
+        np.save(depth, np.ones((30, 40), np.float32))
+    elif damaged == "half a depth":
+        depth.write_bytes(depth.read_bytes()[:500])
+    elif damaged == "a folder":
+        depth = root / f"train/{SCENE}/962/000068_camera0.png"
+        depth.unlink()
+        depth.mkdir()
+    return annotation if damaged in ("no camera2", "skew") else depth
+
+
+@pytest.mark.parametrize(
+    ("damaged", "found"),
+    [
+        ("no camera2", "names no camera2"),
+        ("skew", "camera0.intrinsic: matrix has skew 3.0"),
+        ("small depth", "is 40x30, but its picture is 80x60"),
+        ("half a depth", "is no readable .npy array"),
+        ("a folder", "cannot be read (Is a directory)"),
+    ],
+)
+def test_whatever_is_broken_is_named(root, damaged, found):
+    dataset = one(root).train_dataset()  # lists the files before the damage
+    path = damage(root, damaged)
+
+    with pytest.raises(SampleError) as caught:
+        dataset[0]
+
+    assert str(caught.value).startswith(f"{path}: {found}")
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
