@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from importlib.util import find_spec
 
 import pytest
 from opv2v_data import write_root
-
-# Torch is an extra; without it there is nothing here to test.
-collect_ignore_glob = [] if find_spec("torch") else ["test_*.py"]
 
 FRAMES = (68, 70, 72)
 
