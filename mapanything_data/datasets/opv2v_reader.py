@@ -18,7 +18,7 @@ from mapanything_data.storage.opv2v import (
     FrameKey,
     depth_file,
     read_cameras,
-    read_depth_of,
+    read_depth_of_size,
     read_image,
 )
 from mapanything_data.storage.opv2v.layout import YAML
@@ -107,7 +107,8 @@ def _read_files(
         found = f"names no camera{number}"
         raise DataError(annotation_file, found, remedy="restore the file, or leave the camera out")
     image = read_image(options.folder / key.file(f"camera{number}"))
-    depth = read_depth_of(options.depth_folder / depth_file(key, number, options.depth_layout), image)
+    path = options.depth_folder / depth_file(key, number, options.depth_layout)
+    depth = read_depth_of_size(path, width=image.shape[1], height=image.shape[0])
     try:
         camera = cameras[number].camera(image.shape[1], image.shape[0])
     except ValueError as error:

@@ -40,7 +40,7 @@ def write(tmp_path, data):
 
 
 @given(content=plain)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_dumped_is_read_back(tmp_path, content):
     assert read_plain_yaml(write(tmp_path, dump_plain_yaml(content).encode())) == content
 

@@ -15,7 +15,7 @@ from mapanything_data.storage.opv2v.index import Agent, Index, Scenario, nearest
 from mapanything_data.storage.opv2v.layout import OPV2V, FrameKey, depth_file
 from mapanything_data.storage.opv2v.snapshots import (
     read_cloud,
-    read_depth_of,
+    read_depth_of_size,
     read_image,
     read_snapshot,
     write_cloud,
@@ -37,7 +37,7 @@ __all__ = [
     "read_cameras",
     "read_cloud",
     "read_depth",
-    "read_depth_of",
+    "read_depth_of_size",
     "read_image",
     "read_index",
     "read_snapshot",
