@@ -178,7 +178,8 @@ class CollectWork:
         }
 
     def _settings(self) -> Mapping[str, Any]:
-        return {"source": {"name": component_name(self.source), **plain(self.source.settings())}}
+        options = {f"source.{name}": value for name, value in plain(dict(self.source.settings())).items()}
+        return {"source": component_name(self.source), **options}
 
 
 def _names_in(folder: Path) -> set[str]:

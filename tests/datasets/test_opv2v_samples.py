@@ -517,5 +517,20 @@ def test_the_command_of_stage_3_composes():
     assert (dataset.coop_min_agents, dataset.coop_max_num_views, dataset.resolution) == (1, None, [518, 392])
 
 
+def test_the_smoke_configuration_gives_samples_of_the_checked_in_town(monkeypatch):
+    from hydra import compose, initialize_config_dir
+
+    monkeypatch.chdir(CONFIG_DIR.parent)
+    register_schemas(check)
+    with initialize_config_dir(config_dir=str(CONFIG_DIR), job_name="check", **hydra_version_base()):
+        dataset = build(compose("check", ["dataset=opv2v_ft_smoke", "machine=fixture"])).dataset
+
+    for samples in (dataset.train_dataset(), dataset.test_dataset()):
+        views = samples[0]
+        assert len(views) == 4
+        assert views[0]["img"].shape == (3, 42, 56)
+        assert views[0]["valid_mask"].float().mean() > 0.3
+
+
 def test_the_smoke_configuration_says_what_it_is_for():
     assert (CONFIG_DIR / "dataset" / "opv2v_ft_smoke.yaml").read_text().startswith("# DEBUG ONLY")
