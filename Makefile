@@ -1,4 +1,4 @@
-# make demo   capture, check and report on a clip that is drawn on the spot
+# make demo   capture, collect, label, check and report on a clip and a town that are drawn on the spot
 # make test   everything that needs no cluster; make test-cluster adds Slurm and Ray
 # make lint   style, types, import contract
 # make docs   the documentation as a site; make bench   the benchmarks
@@ -65,7 +65,7 @@ docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.installed
-	for name in startup engine png_encoders capture pcd dataset_sample; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in startup engine png_encoders capture pcd lidar_depth dataset_sample town; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) .venv-hydra-next build dist site outputs
