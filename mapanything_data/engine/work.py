@@ -42,7 +42,11 @@ class Work(Protocol[ItemT]):
         """The folder that holds the outputs; the engine keeps its own records in `.mapanything/` below it."""
 
     def items(self) -> Sequence[ItemT]:
-        """All items, finished or not, in a stable order."""
+        """All items, finished or not, in a stable order.
+
+        A run calls it once, when its folder is there and no other run writes to it: the place to write what describes
+        the output, such as a manifest, and to refuse an output that holds something else.
+        """
 
     def done(self, item: ItemT) -> bool:
         """Whether the outputs of `item` are complete. Called for every item: keep it to a stat or two."""

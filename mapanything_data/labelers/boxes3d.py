@@ -50,6 +50,11 @@ class Boxes3D:
     class_names = ("vehicle",)
 
     @property
+    def suffixes(self) -> list[str]:
+        """YOLO and JSON."""
+        return [".txt", ".json"]
+
+    @property
     def needs(self) -> Needs:
         """Depth maps, if at all."""
         return Needs(depth=self.depth)

@@ -84,6 +84,13 @@ class LidarDepth:
     class_names = ()
 
     @property
+    def suffixes(self) -> list[str]:
+        """Depth and mask, and what the options add."""
+        png = ["_depth.png"] if self.png else []
+        dense = ["_dense.npy", "_dense_mask.png"] if self.dense else []
+        return ["_depth.npy", "_mask.png", *png, *dense]
+
+    @property
     def needs(self) -> Needs:
         """Sweeps."""
         return Needs(

@@ -135,6 +135,10 @@ class Labeler(Protocol):
         """What the detections are of, for classes.txt; empty where there are none."""
 
     @property
+    def suffixes(self) -> Sequence[str]:
+        """What the names of a picture's files end in: the label of 000068_camera0.png is 000068_camera0{suffix}."""
+
+    @property
     def needs(self) -> Needs:
         """What the labeler wants to see."""
 

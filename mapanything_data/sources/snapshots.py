@@ -19,12 +19,14 @@ class Scenario:
         name: Unique within the split.
         agents: Ids of the agents, increasing.
         frames: Numbers of the moments, increasing; every agent has all of them.
+        cameras: Numbers of the cameras that every agent has, each with its exact depth.
     """
 
     split: str
     name: str
     agents: tuple[int, ...]
     frames: tuple[int, ...]
+    cameras: tuple[int, ...]
 
 
 class Recorder(Protocol):

@@ -15,6 +15,7 @@ from mapanything_data.scene import Camera
 from mapanything_data.sim.opengl import choose_opengl
 from mapanything_data.sim.town.lidar import Lidar
 from mapanything_data.sim.town.recorder import Town, TownRecorder
+from mapanything_data.sim.town.rig import T_AGENT_CAMERA
 from mapanything_data.sources.snapshots import Recorder, Scenario
 
 _SPLITS = ("train", "validate", "test")
@@ -117,7 +118,9 @@ class TownSource:
     def _scenario(self, split: str, number: int) -> Scenario:
         town = self._town(split, number)
         _, traffic = town.draw()
-        return Scenario(split, f"town_{split}_{number:04d}", traffic.agents, tuple(town.frame_numbers()))
+        return Scenario(
+            split, f"town_{split}_{number:04d}", traffic.agents, tuple(town.frame_numbers()), tuple(T_AGENT_CAMERA)
+        )
 
     def _town(self, split: str, number: int) -> Town:
         seed = (self.seed, _SPLITS.index(split), number)

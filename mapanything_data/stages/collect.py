@@ -22,7 +22,7 @@ from mapanything_data.storage.manifest import (
     write_manifest,
 )
 from mapanything_data.storage.opv2v import FrameKey, write_snapshot
-from mapanything_data.storage.opv2v.layout import CAMERAS, OPV2V, YAML, depth_file, frame_name
+from mapanything_data.storage.opv2v.layout import OPV2V, YAML, depth_file, frame_name
 from mapanything_data.storage.provenance import plain, software_versions
 
 FORMAT = "opv2v"
@@ -53,7 +53,7 @@ def collect(config: CollectConfig) -> int:
         python -m mapanything_data.collect source=town dataset=opv2v dataset.root=data/town
         python -m mapanything_data.collect dataset.root=data/town source.train=20 source.frames=100 executor=processes
     """
-    if not isinstance(config.dataset, OPV2V):
+    if type(config.dataset) is not OPV2V:
         raise ConfigError(
             f"dataset={component_name(config.dataset)}",
             f"cannot hold what source={component_name(config.source)} yields",
@@ -113,32 +113,13 @@ class CollectWork:
     def items(self) -> list[CollectItem]:
         """One item for each agent of each scenario; writes the manifest.
 
+        An agent's share takes longer than building the town anew for it, and agents can be collected at the same time.
+
         Raises:
-            DataError: The folder holds something else.
+            DataError: The folder holds something else, or was collected with other settings.
         """
-        items = [CollectItem(scenario, agent) for scenario in self.source.scenarios() for agent in scenario.agents]
-        settings = self._settings()
-        if (self.output / MANIFEST).exists():
-            refuse_other_settings(self.output, read_manifest(self.output, FORMAT, FORMAT_VERSION), settings)
-        elif self.output.is_dir() and any(entry for entry in self.output.iterdir() if not entry.name.startswith(".")):
-            raise DataError(
-                self.output,
-                "holds files and no manifest.json, so it is no collection that could go on",
-                expected="an empty folder or none",
-                remedy="give another dataset.root",
-            )
-        else:
-            write_manifest(
-                self.output,
-                Manifest(
-                    format=FORMAT,
-                    format_version=FORMAT_VERSION,
-                    settings=settings,
-                    fingerprint=fingerprint(settings),
-                    provenance={"software": software_versions()},
-                ),
-            )
-        return items
+        self._describe_output()
+        return [CollectItem(scenario, agent) for scenario in self.source.scenarios() for agent in scenario.agents]
 
     def done(self, item: CollectItem) -> bool:
         """Whether nothing of any frame is missing."""
@@ -168,13 +149,36 @@ class CollectWork:
                 report(number / len(waiting))
         return {"frames": len(waiting), "images": images, "LiDAR points": points}
 
+    def _describe_output(self) -> None:
+        settings = self._settings()
+        if (self.output / MANIFEST).exists():
+            refuse_other_settings(self.output, read_manifest(self.output, FORMAT, FORMAT_VERSION), settings)
+            return
+        if self.output.is_dir() and any(entry.name[0] != "." for entry in self.output.iterdir()):
+            raise DataError(
+                self.output,
+                "holds files and no manifest.json, so it is no collection that could go on",
+                expected="an empty folder or none",
+                remedy="give another dataset.root",
+            )
+        write_manifest(
+            self.output,
+            Manifest(
+                format=FORMAT,
+                format_version=FORMAT_VERSION,
+                settings=settings,
+                fingerprint=fingerprint(settings),
+                provenance={"software": software_versions()},
+            ),
+        )
+
     def _missing(self, item: CollectItem) -> dict[int, FrameKey]:
         """The frames whose last file, the YAML file, or whose depth maps are not there."""
         names = _names_in(self.output / item.folder) | _names_in(self.depth_root / item.folder)
         return {
             frame: key
             for frame, key in item.frames().items()
-            if not {key.file(YAML).name, *(depth_file(key, camera).name for camera in CAMERAS)} <= names
+            if not {key.file(YAML).name, *(depth_file(key, camera).name for camera in item.scenario.cameras)} <= names
         }
 
     def _settings(self) -> Mapping[str, Any]:

@@ -23,10 +23,10 @@ from mapanything_data.storage.manifest import (
     refuse_other_settings,
     write_manifest,
 )
-from mapanything_data.storage.opv2v import OPV2V, Scenario, read_index
-from mapanything_data.storage.opv2v.layout import sibling, split_of_folder
+from mapanything_data.storage.opv2v import OPV2V, Agent, Scenario, read_index
+from mapanything_data.storage.opv2v.layout import CAMERAS, sibling, split_of_folder
 from mapanything_data.storage.provenance import plain, software_versions
-from mapanything_data.storage.tables import append_jsonl, cut_torn_line, read_jsonl, write_csv
+from mapanything_data.storage.tables import append_jsonl, cut_torn_line, read_csv, read_jsonl, write_csv
 
 FORMAT_VERSION = 1
 PROBLEMS = "problems.csv"
@@ -62,14 +62,13 @@ def label(config: LabelConfig) -> int:
     """
     root = folder_of(config.dataset)
     name = component_name(config.dataset)
-    if not isinstance(config.dataset, OPV2V):
+    if type(config.dataset) is not OPV2V:
         raise ConfigError(f"dataset={name}", "cannot be labelled", expected="dataset=opv2v", remedy="add dataset=opv2v")
     labeler = component_name(config.labeler)
     output = absolute_path("output", config.output) if config.output else sibling(root, labeler)
     _refuse_inputs(output, config.dataset)
+    read_index(config.dataset.folder)  # where there is no such data set, nothing is written either
     work = LabelWork(dataset=config.dataset, labeler=config.labeler, labeler_name=labeler, output=output)
-    work.items()  # refused before anything is written
-    work.prepare_output()
     return execute(work, config.executor, config).exit_code
 
 
@@ -110,11 +109,12 @@ class LabelWork:
     _open: OpenLabeler | None = field(default=None, repr=False)
 
     def items(self) -> list[LabelItem]:
-        """One for each agent that has frames.
+        """One for each agent that has frames; writes the manifest and the names of the classes.
 
         Raises:
-            DataError: There is no such data set.
+            DataError: There is no such data set, or the folder holds other labels or something else.
         """
+        self._describe_output()
         return [
             LabelItem(scenario, agent.id)
             for scenario in read_index(self.dataset.folder).scenarios
@@ -122,49 +122,14 @@ class LabelWork:
             if agent.frames
         ]
 
-    def prepare_output(self) -> None:
-        """Write the manifest and the names of the classes.
-
-        Raises:
-            DataError: The folder holds labels that were made otherwise, or something else.
-        """
-        settings = {
-            "dataset": component_name(self.dataset),
-            "labeler": self.labeler_name,
-            **{f"labeler.{key}": value for key, value in plain(self.labeler).items()},
-        }
-        known = None
-        if (self.output / MANIFEST).exists():
-            known = read_manifest(self.output, self.labeler_name, FORMAT_VERSION)
-            if _holds_labels(self.output):
-                refuse_other_settings(self.output, known, settings, "output")
-        elif self.output.exists() and any(entry.name[0] != "." for entry in self.output.iterdir()):
-            raise DataError(
-                self.output,
-                "holds files, but no manifest.json says that they are labels",
-                remedy="choose another folder as output",
-            )
-        self.output.mkdir(parents=True, exist_ok=True)
-        provenance = {"root": self.dataset.folder.name, "software": software_versions()}
-        write_manifest(
-            self.output,
-            Manifest(
-                format=self.labeler_name,
-                format_version=FORMAT_VERSION,
-                settings=settings,
-                fingerprint=fingerprint(settings),
-                # Of the run that began the labels; each run records its own versions.
-                provenance=known.provenance if known and _holds_labels(self.output) else provenance,
-            ),
-        )
-        classes = self.output / "classes.txt"
-        if self.labeler.class_names and not classes.exists():
-            write_atomic(classes, "".join(f"{name}\n" for name in self.labeler.class_names))
-
     def done(self, item: LabelItem) -> bool:
-        """Whether the agent's table, which is written last, is there, and no frame was left out."""
+        """Whether every picture has its row in the agent's table, which is written last, and all of its labels."""
         folder = self.output / item.folder
-        return self._table(folder).exists() and not (folder / PROBLEMS).exists()
+        if (folder / PROBLEMS).exists() or not self._table(folder).exists():
+            return False
+        agent = item.scenario.agents[item.agent]
+        finished = _FinishedFrames(folder, self._table(folder), self.labeler.suffixes)
+        return all(finished.cameras(name) == _pictures(agent, frame) for frame, name in agent.frames.items())
 
     def setup(self) -> None:
         """Open the labeler.
@@ -184,14 +149,16 @@ class LabelWork:
         folder = self.output / item.folder
         folder.mkdir(parents=True, exist_ok=True)
         remove_unfinished(folder)
-        finished = _FinishedFrames(records_folder(self.output, self.name) / "finished" / item.key, folder)
-        frames = item.scenario.agents[item.agent].frames
+        finished = _FinishedFrames(folder, self._table(folder), self.labeler.suffixes)
+        finished.keep_notes(records_folder(self.output, self.name) / "finished" / f"{item.key}.jsonl")
+        agent = item.scenario.agents[item.agent]
+        frames = agent.frames
         reader = MomentReader(self.dataset, item.scenario, item.agent, self.labeler.needs)
         problems: dict[str, DataError] = {}
         for count, frame in enumerate(sorted(frames)):
             report(count / len(frames))
             try:
-                if frames[frame] not in finished:
+                if frames[frame] not in finished or finished.cameras(frames[frame]) != _pictures(agent, frame):
                     self._label(reader, frame, frames[frame], folder, finished)
             except DataError as error:
                 problems[frames[frame]] = error
@@ -199,15 +166,55 @@ class LabelWork:
         self._write_tables(folder, rows, problems)
         if problems:
             raise _summed_up(item, problems, folder / PROBLEMS)
-        finished.forget()
+        finished.drop_notes()
         return {"frames": len(frames), "pictures": len(rows)}
+
+    def _describe_output(self) -> None:
+        settings = {
+            "dataset": component_name(self.dataset),
+            "labeler": self.labeler_name,
+            **{f"labeler.{key}": value for key, value in plain(self.labeler).items()},
+        }
+        inputs = {"root": str(self.dataset.folder.resolve())}
+        if self.labeler.needs.depth:
+            inputs |= {
+                "depth_root": str(self.dataset.depth_folder.resolve()),
+                "depth_layout": self.dataset.depth_layout,
+            }
+        known = None
+        if (self.output / MANIFEST).exists():
+            known = read_manifest(self.output, self.labeler_name, FORMAT_VERSION)
+            if _holds_labels(self.output):
+                refuse_other_settings(self.output, known, settings, "output")
+                _refuse_other_inputs(self.output, known, inputs)
+        elif self.output.exists() and any(entry.name[0] != "." for entry in self.output.iterdir()):
+            raise DataError(
+                self.output,
+                "holds files, but no manifest.json says that they are labels",
+                remedy="choose another folder as output",
+            )
+        provenance = {**inputs, "software": software_versions()}
+        write_manifest(
+            self.output,
+            Manifest(
+                format=self.labeler_name,
+                format_version=FORMAT_VERSION,
+                settings=settings,
+                fingerprint=fingerprint(settings),
+                # Of the run that began the labels; each run records its own versions.
+                provenance=known.provenance if known and _holds_labels(self.output) else provenance,
+            ),
+        )
+        classes = self.output / "classes.txt"
+        if self.labeler.class_names and not classes.exists():
+            write_atomic(classes, "".join(f"{name}\n" for name in self.labeler.class_names))
 
     def _label(self, reader: MomentReader, frame: int, name: str, folder: Path, finished: _FinishedFrames) -> None:
         assert self._open is not None  # the engine calls `setup` before `run`
         labels = self._open.label(reader.moment(frame))
         for file, write in labels.files.items():
             write(folder / file)
-        finished.add(name, list(labels.files), labels.rows)
+        finished.add(name, labels.rows)
 
     def _write_tables(self, folder: Path, rows: Sequence[Mapping[str, Any]], problems: Mapping[str, DataError]) -> None:
         """In an order in which a kill between them never makes a broken agent look finished."""
@@ -226,33 +233,61 @@ class LabelWork:
 
 
 class _FinishedFrames:
-    """What is known of frames that are on the disk, so that a run which was killed goes on behind them."""
+    """The frames of an agent whose labels are all on the disk, and their rows of the table.
 
-    def __init__(self, file: Path, folder: Path) -> None:
-        self._file = file.with_name(f"{file.name}.jsonl")
-        self._rows: dict[str, list[dict[str, Any]]] = {}
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        if self._file.exists():
-            cut_torn_line(self._file)
-            there = {path.name for path in folder.iterdir()}
-            entries = read_jsonl(self._file)
-            self._rows = {entry["frame"]: entry["rows"] for entry in entries if there.issuperset(entry["files"])}
+    What the table does not hold yet is noted in a file of the run, so that a run which was killed goes on behind it.
+    """
+
+    def __init__(self, folder: Path, table: Path, suffixes: Sequence[str]) -> None:
+        self._names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        self._suffixes = suffixes
+        self._rows: dict[str, list[Mapping[str, Any]]] = {}
+        self._notes: Path | None = None
+        by_frame: dict[str, list[Mapping[str, Any]]] = {}
+        for row in read_csv(table) if table.exists() else ():
+            by_frame.setdefault(row["frame"], []).append(row)
+        self._take_complete(by_frame)
 
     def __contains__(self, frame: str) -> bool:
         return frame in self._rows
 
-    def rows(self, frame: str) -> list[dict[str, Any]]:
-        return self._rows.get(frame, [])
+    def cameras(self, frame: str) -> set[int]:
+        """The cameras of a frame that are labelled."""
+        return {int(row["camera"]) for row in self._rows.get(frame, ())}
 
-    def add(self, frame: str, files: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    def rows(self, frame: str) -> Sequence[Mapping[str, Any]]:
+        """The frame's rows of the table."""
+        return self._rows.get(frame, ())
+
+    def keep_notes(self, file: Path) -> None:
+        """Read the notes of a run that was killed, and go on with them."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._notes = file
+        if file.exists():
+            cut_torn_line(file)
+            self._take_complete({entry["frame"]: entry["rows"] for entry in read_jsonl(file)})
+
+    def add(self, frame: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Take note of a frame whose files are all on the disk."""
-        entry = {"frame": frame, "files": list(files), "rows": [dict(row) for row in rows]}
-        append_jsonl(self._file, entry)
-        self._rows[frame] = entry["rows"]  # type: ignore[assignment]
+        assert self._notes is not None
+        append_jsonl(self._notes, {"frame": frame, "rows": [dict(row) for row in rows]})
+        self._rows[frame] = list(rows)
 
-    def forget(self) -> None:
+    def drop_notes(self) -> None:
         """The table holds all of it."""
-        self._file.unlink(missing_ok=True)
+        assert self._notes is not None
+        self._notes.unlink(missing_ok=True)
+
+    def _take_complete(self, by_frame: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        for frame, rows in by_frame.items():
+            files = {f"{frame}_camera{row['camera']}{suffix}" for row in rows for suffix in self._suffixes}
+            if files <= self._names:
+                self._rows[frame] = list(rows)
+
+
+def _pictures(agent: Agent, frame: int) -> set[int]:
+    """The cameras that have a picture of a frame."""
+    return {number for number in CAMERAS if f"camera{number}" in agent.parts[frame]}
 
 
 def _refuse_inputs(output: Path, dataset: OPV2V) -> None:
@@ -265,6 +300,18 @@ def _refuse_inputs(output: Path, dataset: OPV2V) -> None:
                 f"{output} and {option}={folder} are one folder, or one lies in the other",
                 expected="a folder of its own for the labels",
                 remedy="leave output out for the folder beside the data set, or name another",
+            )
+
+
+def _refuse_other_inputs(output: Path, known: Manifest, inputs: Mapping[str, str]) -> None:
+    """Make sure that a folder does not mix labels of two data sets, which may have scenarios of one name."""
+    for name, value in inputs.items():
+        if known.provenance.get(name) != value:
+            raise DataError(
+                output,
+                f"holds labels made from {name}={known.provenance.get(name)}",
+                expected=f"{name}={value}",
+                remedy=f"give another folder as output; if the same data were moved, correct {name} in {MANIFEST}",
             )
 
 

@@ -256,7 +256,60 @@ def test_the_manifest_says_what_the_labels_are_made_by(root):
 
     manifest = json.loads((root.with_name("opv2v_boxes3d") / "manifest.json").read_text())
     assert (manifest["format"], manifest["settings"]["labeler.min_size"]) == ("boxes3d", 5.0)
-    assert manifest["provenance"]["root"] == "opv2v"
+    assert manifest["provenance"]["root"] == str(root)
+
+
+def test_labels_of_two_data_sets_are_not_mixed_in_one_folder(root, tmp_path):
+    run_label(root, output=str(tmp_path / "labels"))
+    shutil.copytree(root.parent, tmp_path / "other")
+
+    with pytest.raises(DataError, match=r"holds labels made from root="):
+        run_label(tmp_path / "other" / "opv2v", output=str(tmp_path / "labels"))
+
+
+def test_occlusion_from_two_depth_roots_is_not_mixed_in_one_folder(root, tmp_path):
+    shutil.copytree(root.with_name("opv2v_depth"), tmp_path / "depth")
+    run_label(root, Boxes3D(depth=True))
+
+    with pytest.raises(DataError, match=r"holds labels made from depth_root="):
+        run_label(root, Boxes3D(depth=True), depth_root=tmp_path / "depth")
+    assert run_label(root, Boxes3D(depth=True)) == 0
+
+
+def test_frames_that_came_later_are_labelled_by_the_next_run(root, tmp_path):
+    later = sorted((root / OWN).glob("000070*"))
+    for path in later:
+        path.rename(tmp_path / path.name)
+    run_label(root)
+    output = root.with_name("opv2v_lidar_depth")
+    before = (output / OWN / "000068_camera0_depth.npy").stat().st_mtime_ns
+    for path in later:
+        (tmp_path / path.name).rename(path)
+
+    run_label(root)
+    run_label(root, output=str(tmp_path / "at once"))
+
+    assert (output / OWN / "000068_camera0_depth.npy").stat().st_mtime_ns == before
+    assert contents(output) == contents(tmp_path / "at once")
+
+
+def test_a_label_that_was_lost_is_made_again(root, tmp_path):
+    run_label(root)
+    output = root.with_name("opv2v_lidar_depth")
+    whole = contents(output)
+    (output / OWN / "000070_camera1_mask.png").unlink()
+
+    run_label(root)
+
+    assert contents(output) == whole
+
+
+@pytest.mark.parametrize("labeler", [LidarDepth(), LidarDepth(png=True, dense=True), Boxes3D()])
+def test_a_picture_has_the_files_that_its_labeler_announces(root, labeler):
+    run_label(root, labeler, output=str(root.parent / "out"))
+
+    names = {path.name for path in (root.parent / "out" / OWN).glob("000068_camera0*")}
+    assert names == {f"000068_camera0{suffix}" for suffix in labeler.suffixes}
 
 
 @pytest.mark.parametrize("output", ["{root}", "{root}/train", "{root}/labels", "{root}/..", "{root}_depth"])
