@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from mapanything_data.config.registry import component_name
 from mapanything_data.engine import Report, RunOptions, Stats
 from mapanything_data.engine.folder import records_folder
 from mapanything_data.errors import ConfigError, DataError, require
-from mapanything_data.stages.execute import absolute_path, execute, folder_of, say
+from mapanything_data.stages.execute import absolute_path, execute, folder_of, module_of_dataset, say
 from mapanything_data.storage.tables import read_json, write_json
 
 _SHOWN = 20
@@ -193,17 +192,7 @@ class CheckWork:
 
 
 def _checks_of(name: str, dataset: Any) -> DatasetChecks:
-    module = f"mapanything_data.checks.{name}"
-    try:
-        checks: DatasetChecks = import_module(module).Checks(dataset)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        raise ConfigError(
-            f"dataset={name}",
-            "has no checks",
-            remedy=f"write mapanything_data/checks/{name}.py with a class Checks (see docs/extending.md)",
-        ) from error
+    checks: DatasetChecks = module_of_dataset("checks", name, "checks").Checks(dataset)
     return checks
 
 

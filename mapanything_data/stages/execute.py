@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
 from typing import Any
 
+from mapanything_data.config.registry import import_components
 from mapanything_data.engine import RunOptions, Summary, run
 from mapanything_data.engine.executor import Executor
 from mapanything_data.engine.run import StoppedBySignal
@@ -50,6 +54,30 @@ def folder_of(dataset: Any) -> Path:
         ConfigError: It is empty.
     """
     return absolute_path("dataset.root", dataset.root)
+
+
+def module_of_dataset(package: str, dataset: str, what: str) -> ModuleType:
+    """The module of a room that belongs to a dataset, such as checks/opv2v.py.
+
+    Raises:
+        ConfigError: There is none; names the datasets that have one.
+    """
+    room = f"mapanything_data.{package}"
+    try:
+        return import_module(f"{room}.{dataset}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{room}.{dataset}":
+            raise
+        modules = {module.name for module in iter_modules(import_module(room).__path__)}
+        others = [
+            f"dataset={name}" for group, name in sorted(import_components()) if group == "dataset" and name in modules
+        ]
+        raise ConfigError(
+            f"dataset={dataset}",
+            f"has no {what}",
+            expected=" or ".join(others),
+            remedy=f"choose one of these, or write mapanything_data/{package}/{dataset}.py (see docs/extending.md)",
+        ) from error
 
 
 def absolute_path(key: str, text: str) -> Path:

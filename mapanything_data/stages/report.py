@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 from mapanything_data.config.registry import component_name
-from mapanything_data.errors import ConfigError, DataError
-from mapanything_data.stages.execute import absolute_path, folder_of, say
+from mapanything_data.errors import DataError
+from mapanything_data.stages.execute import absolute_path, folder_of, module_of_dataset, say
 from mapanything_data.storage.atomic import write_atomic
 from mapanything_data.storage.tables import read_json, write_json
 from mapanything_data.viz.report import Report, plain_number, render_html
@@ -53,16 +52,5 @@ def report(config: ReportConfig) -> int:
 
 
 def _summarise(dataset: Any) -> Report:
-    name = component_name(dataset)
-    module = f"mapanything_data.viz.{name}"
-    try:
-        summary: Report = import_module(module).summarise(dataset)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        raise ConfigError(
-            f"dataset={name}",
-            "has no report",
-            remedy=f"write mapanything_data/viz/{name}.py with a function summarise (see docs/extending.md)",
-        ) from error
+    summary: Report = module_of_dataset("viz", component_name(dataset), "report").summarise(dataset)
     return summary

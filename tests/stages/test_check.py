@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -217,3 +219,16 @@ def test_processes_check_scenarios_alike(opv2v_root, tmp_path):
     check(CheckConfig(machine={}, dataset=dataset, executor=executor, output=str(tmp_path / "b")))
 
     assert (tmp_path / "a" / "check.json").read_text() == (tmp_path / "b" / "check.json").read_text()
+
+
+@pytest.mark.parametrize(("app", "what"), [("check", "checks"), ("report", "report")])
+def test_a_dataset_that_is_for_training_only_is_refused_with_those_that_will_do(app, what):
+    done = subprocess.run(
+        [sys.executable, "-m", f"mapanything_data.{app}", "dataset=opv2v_ft", "dataset.root=/nowhere"],
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 2
+    assert f"dataset=opv2v_ft: has no {what}" in done.stderr
+    assert "dataset=opv2v or dataset=segments" in done.stderr
