@@ -33,7 +33,7 @@ def app(stage: Callable[[ConfigT], int]) -> Callable[[], NoReturn]:
     """
 
     def main() -> NoReturn:
-        arguments = sys.argv[1:] = [quote_override(argument) for argument in sys.argv[1:]]
+        arguments = sys.argv[1:] = [quote_override(argument) for argument in _flags_first(sys.argv[1:])]
         try:
             if _wants_help(arguments):
                 from mapanything_data.config.help import print_help
@@ -113,6 +113,11 @@ def _schema_of(stage: Callable[..., int]) -> type:
     (schema,) = hints.values()
     assert isinstance(schema, type)
     return schema
+
+
+def _flags_first(arguments: Sequence[str]) -> list[str]:
+    """With the sweep's flag before the overrides: behind them, argparse takes what follows it for unknown."""
+    return sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
 
 
 def _wants_help(arguments: Sequence[str]) -> bool:

@@ -67,8 +67,15 @@ def collect(config: CollectConfig) -> int:
             expected="npy, which keeps the exact depth",
             remedy="leave it out",
         )
-    root = folder_of(config.dataset)
-    work = CollectWork(source=config.source, output=root, depth_root=config.dataset.depth_folder)
+    root, depth_root = folder_of(config.dataset), config.dataset.depth_folder
+    if depth_root == root or root in depth_root.parents:
+        raise ConfigError(
+            "dataset.depth_root",
+            f"{depth_root} is dataset.root or lies in it",
+            expected="a folder of its own",
+            remedy="leave it out for the folder beside the data set",
+        )
+    work = CollectWork(source=config.source, output=root, depth_root=depth_root)
     return execute(work, config.executor, config).exit_code
 
 

@@ -51,9 +51,12 @@ def folder_of(dataset: Any) -> Path:
     """The root of a dataset component as an absolute path.
 
     Raises:
-        ConfigError: It is empty.
+        ConfigError: It is empty, or a file.
     """
-    return absolute_path("dataset.root", dataset.root)
+    root = absolute_path("dataset.root", dataset.root)
+    if root.is_file():
+        raise ConfigError("dataset.root", f"{root} is a file", expected="a folder", remedy="give the folder it lies in")
+    return root
 
 
 def module_of_dataset(package: str, dataset: str, what: str) -> ModuleType:

@@ -44,6 +44,8 @@ class LabelConfig(RunOptions):
     """What computes the labels."""
     executor: Any = "???"
     """Where the work runs."""
+    again: bool = False
+    """Label everything again, also what is finished: for data that have changed since."""
     output: str = ""
     """Folder for the labels; empty stands for the one beside the data set whose name ends in _ and the labeler's."""
 
@@ -67,8 +69,17 @@ def label(config: LabelConfig) -> int:
     labeler = component_name(config.labeler)
     output = absolute_path("output", config.output) if config.output else sibling(root, labeler)
     _refuse_inputs(output, config.dataset)
+    if config.labeler.needs.depth and not config.dataset.depth_folder.is_dir():
+        raise ConfigError(
+            "dataset.depth_root",
+            f"{config.dataset.depth_folder} is not there",
+            expected="a folder of depth maps, which the labeler needs",
+            remedy="correct it, or make depth first, as with labeler=lidar_depth",
+        )
     read_index(config.dataset.folder)  # where there is no such data set, nothing is written either
-    work = LabelWork(dataset=config.dataset, labeler=config.labeler, labeler_name=labeler, output=output)
+    work = LabelWork(
+        dataset=config.dataset, labeler=config.labeler, labeler_name=labeler, output=output, again=config.again
+    )
     return execute(work, config.executor, config).exit_code
 
 
@@ -99,12 +110,14 @@ class LabelWork:
         labeler: The component.
         labeler_name: Its name, which the tables have, too.
         output: Where labels are written.
+        again: Whether to label what is finished, too.
     """
 
     dataset: OPV2V
     labeler: Labeler
     labeler_name: str
     output: Path
+    again: bool = False
     name: str = "label"
     _open: OpenLabeler | None = field(default=None, repr=False)
 
@@ -125,7 +138,7 @@ class LabelWork:
     def done(self, item: LabelItem) -> bool:
         """Whether every picture has its row in the agent's table, which is written last, and all of its labels."""
         folder = self.output / item.folder
-        if (folder / PROBLEMS).exists() or not self._table(folder).exists():
+        if self.again or (folder / PROBLEMS).exists() or not self._table(folder).exists():
             return False
         agent = item.scenario.agents[item.agent]
         finished = _FinishedFrames(folder, self._table(folder), self.labeler.suffixes)
@@ -149,8 +162,11 @@ class LabelWork:
         folder = self.output / item.folder
         folder.mkdir(parents=True, exist_ok=True)
         remove_unfinished(folder)
+        if self.again:
+            self._table(folder).unlink(missing_ok=True)
+            self._notes(item).unlink(missing_ok=True)
         finished = _FinishedFrames(folder, self._table(folder), self.labeler.suffixes)
-        finished.keep_notes(records_folder(self.output, self.name) / "finished" / f"{item.key}.jsonl")
+        finished.keep_notes(self._notes(item))
         agent = item.scenario.agents[item.agent]
         frames = agent.frames
         reader = MomentReader(self.dataset, item.scenario, item.agent, self.labeler.needs)
@@ -227,6 +243,9 @@ class LabelWork:
         write_csv(self._table(folder), self.labeler.columns, rows)
         if not problems:
             (folder / PROBLEMS).unlink(missing_ok=True)
+
+    def _notes(self, item: LabelItem) -> Path:
+        return records_folder(self.output, self.name) / "finished" / f"{item.key}.jsonl"
 
     def _table(self, folder: Path) -> Path:
         return folder / f"{self.labeler_name}.csv"

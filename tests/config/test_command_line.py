@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-APPS = ("capture", "check", "label", "report")
+APPS = ("capture", "check", "collect", "label", "report")
 HEAVY = {"torch", "cv2", "av", "transformers", "ultralytics", "open3d", "rerun", "mujoco", "pyzed", "ray", "submitit"}
 
 
@@ -28,9 +28,9 @@ def test_help_names_groups_options_and_two_examples(app):
     help_text = command(app, "--help").stdout
 
     assert help_text.count(f"python -m mapanything_data.{app} ") >= 3  # usage and two examples
-    assert f"dataset={'opv2v' if app == 'label' else 'segments'} *" in help_text
+    assert f"dataset={'opv2v' if app in ('collect', 'label') else 'segments'} *" in help_text
     assert "machine=cluster" in help_text
-    assert "Folder that" in help_text if app == "label" else "Folder of the data set." in help_text
+    assert "Folder that" in help_text or "Folder of the data set." in help_text
 
 
 def test_help_follows_the_choices_on_the_command_line():
@@ -132,3 +132,10 @@ def test_every_machine_profile_composes(profile):
 
     assert shown.returncode == 0
     assert "output_root" in shown.stdout
+
+
+def test_the_flag_of_a_sweep_may_stand_anywhere(tmp_path):
+    done = command("check", "machine=fixture", "-m", "dataset.root=/nowhere/a,/nowhere/b", cwd=tmp_path)
+
+    assert "unrecognized" not in done.stderr
+    assert "/nowhere/a" in done.stderr

@@ -167,3 +167,16 @@ def test_a_data_set_that_cannot_hold_agents_is_refused(tmp_path):
 def test_exact_depth_is_not_written_in_a_layout_that_would_round_it(tmp_path):
     with pytest.raises(ConfigError, match=r"dataset\.depth_layout"):
         run_collect(tmp_path, dataset=OPV2V(root=str(tmp_path), depth_layout="numbered_png"))
+
+
+def test_depth_does_not_go_into_the_data_set(tmp_path):
+    with pytest.raises(ConfigError, match=r"dataset\.depth_root"):
+        run_collect(
+            tmp_path / "town", dataset=OPV2V(root=str(tmp_path / "town"), depth_root=str(tmp_path / "town/depth"))
+        )
+
+
+def test_a_file_is_no_root(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"dataset\.root.*is a file"):
+        run_collect(tmp_path / "file")

@@ -115,12 +115,6 @@ def test_boxes_are_written_as_yolo_and_json_with_the_classes_once(root):
     assert read_csv(output / OWN / "boxes3d.csv")[0]["boxes"] == "2"
 
 
-def test_occlusion_needs_the_depth_maps(root):
-    shutil.rmtree(root.with_name("opv2v_depth"))
-
-    assert run_label(root, Boxes3D(depth=True)) == 1
-
-
 def test_a_second_run_does_nothing(root, capsys):
     run_label(root)
     output = root.with_name("opv2v_lidar_depth")
@@ -341,3 +335,22 @@ def test_another_dataset_is_refused(tmp_path):
     )
     with pytest.raises(ConfigError, match="dataset=segments"):
         label(config)
+
+
+def test_data_that_have_changed_are_labelled_again_when_asked_for(root, tmp_path):
+    run_label(root)
+    output = root.with_name("opv2v_lidar_depth")
+    shutil.copy(root / SCENARIO / "1007" / "000068.pcd", root / OWN / "000068.pcd")
+    before = contents(output)
+
+    run_label(root)
+    assert contents(output) == before
+    run_label(root, again=True)
+    run_label(root, output=str(tmp_path / "fresh"))
+    assert contents(output) == contents(tmp_path / "fresh") != before
+
+
+def test_a_depth_root_that_is_not_there_is_refused_at_once(root):
+    with pytest.raises(ConfigError, match=r"dataset\.depth_root"):
+        run_label(root, Boxes3D(depth=True), depth_root=root.parent / "nowhere")
+    assert not root.with_name("opv2v_boxes3d").exists()
