@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 
 class UserError(Exception):
@@ -78,6 +79,23 @@ def require(*modules: str) -> None:
             if error.name != module:
                 raise
             raise MissingDependencyError.of(module) from error
+
+
+def require_option(key: str, value: Any, sound: bool, expected: str, remedy: str = "") -> None:
+    """Refuse the value of an option.
+
+    Args:
+        key: Full name, such as `dataset.num_views`.
+        value: What was given.
+        sound: Whether it makes sense.
+        expected: What would.
+        remedy: The next step, where it says more than to correct the option.
+
+    Raises:
+        ConfigError: It is not sound.
+    """
+    if not sound:
+        raise ConfigError(key, repr(value), expected=expected, remedy=remedy or f"correct {key}; --help describes it")
 
 
 def _rebuild(cls: type[UserError], where: str, found: str, expected: str, remedy: str) -> UserError:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mapanything_data.errors import EXTRAS, DataError, MissingDependencyError, require
+from mapanything_data.errors import EXTRAS, ConfigError, DataError, MissingDependencyError, require, require_option
 
 
 def test_an_error_names_the_place_the_finding_and_the_remedy():
@@ -24,6 +24,22 @@ def test_an_error_survives_the_way_between_processes():
 
     assert type(error) is MissingDependencyError
     assert str(error) == str(MissingDependencyError.of("av"))
+
+
+def test_an_option_is_refused_by_its_key_with_what_was_given_and_what_would_be_sound():
+    require_option("labeler.min_size", 0, 0 >= 0, "0 or more")
+
+    with pytest.raises(ConfigError) as caught:
+        require_option("dataset.test_split", "1", "1" in ("test",), "test")
+
+    assert str(caught.value) == (
+        "dataset.test_split: '1'\n  expected: test\n  remedy:   correct dataset.test_split; --help describes it"
+    )
+
+
+def test_a_remedy_that_says_more_is_said():
+    with pytest.raises(ConfigError, match=r"source\.width: 401\n  expected: an even number\n  remedy:   add 1$"):
+        require_option("source.width", 401, 401 % 2 == 0, "an even number", remedy="add 1")
 
 
 def test_every_optional_module_belongs_to_an_extra_that_exists():

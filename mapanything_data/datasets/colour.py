@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mapanything_data.errors import ConfigError
+from mapanything_data.errors import require_option
 from mapanything_data.scene.arrays import Floats
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # Rec. 601
@@ -38,13 +38,8 @@ class ColourJitter:
         """Refuse changes that would turn colours inside out."""
         for name, most in _LARGEST.items():
             value = getattr(self, name)
-            if not 0 <= value <= most:
-                raise ConfigError(
-                    f"dataset.colour.{name}",
-                    str(value),
-                    expected=f"0 to {most:g}",
-                    remedy="0 leaves it as it is",
-                )
+            remedy = f"dataset.colour.{name}=0 changes nothing"
+            require_option(f"dataset.colour.{name}", value, 0 <= value <= most, f"0 to {most:g}", remedy)
 
     def draw(self, rng: np.random.Generator) -> ColourChange:
         """One change. It takes the same number of draws whatever is switched on, so that options do not interact."""

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from mapanything_data.config import component
 from mapanything_data.datasets.opv2v_frames import LeftOut, Scene, complete_frames
-from mapanything_data.datasets.opv2v_options import ViewOptions, require_option
+from mapanything_data.datasets.opv2v_options import ViewOptions
 from mapanything_data.datasets.opv2v_reader import Choice, Frames, read_views
 from mapanything_data.datasets.samples import BrokenSample, SampleError, SampleRequest, sample_generators
 from mapanything_data.datasets.views import ViewDict
-from mapanything_data.errors import DataError, require
+from mapanything_data.errors import DataError, require, require_option
 
 
 @component("dataset", "opv2v_ft")
@@ -30,10 +30,12 @@ class OPV2VFinetune(ViewOptions):
     def __post_init__(self) -> None:
         """Refuse what cannot give a sample."""
         ViewOptions.__post_init__(self)
-        require_option("time_steps", self.time_steps, self.time_steps >= 1, "1 or more")
-        require_option("time_stride", self.time_stride, self.time_stride >= 1, "1 or more")
+        require_option("dataset.time_steps", self.time_steps, self.time_steps >= 1, "1 or more")
+        require_option("dataset.time_stride", self.time_stride, self.time_stride >= 1, "1 or more")
         most = len(self.camera_ids) * self.time_steps
-        require_option("num_views", self.num_views, self.num_views <= most, f"at most cameras x time steps = {most}")
+        require_option(
+            "dataset.num_views", self.num_views, self.num_views <= most, f"at most cameras x time steps = {most}"
+        )
 
     def train_dataset(self) -> OPV2VDataset:
         """The samples to train on."""
@@ -65,13 +67,15 @@ class OPV2VCoopFinetune(ViewOptions):
     def __post_init__(self) -> None:
         """Refuse what cannot give a sample."""
         ViewOptions.__post_init__(self)
-        require_option("coop_min_agents", self.coop_min_agents, self.coop_min_agents >= 1, "1 or more")
-        require_option("coop_min_num_views", self.coop_min_num_views, self.coop_min_num_views >= 1, "1 or more")
+        require_option("dataset.coop_min_agents", self.coop_min_agents, self.coop_min_agents >= 1, "1 or more")
+        require_option("dataset.coop_min_num_views", self.coop_min_num_views, self.coop_min_num_views >= 1, "1 or more")
         if self.coop_max_num_views is not None:
             least = self.coop_min_num_views if self.allow_variable_view_count else self.num_views
             name = "coop_min_num_views" if self.allow_variable_view_count else "num_views"
             sound = self.coop_max_num_views >= least
-            require_option("coop_max_num_views", self.coop_max_num_views, sound, f"at least {name}, {least}, or null")
+            require_option(
+                "dataset.coop_max_num_views", self.coop_max_num_views, sound, f"at least {name}, {least}, or null"
+            )
 
     @property
     def fewest_views(self) -> int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from mapanything_data.datasets.colour import ColourJitter
-from mapanything_data.datasets.views import check_normalisation
-from mapanything_data.errors import ConfigError
+from mapanything_data.datasets.views import NORMALISATIONS
+from mapanything_data.errors import require_option
 from mapanything_data.storage.opv2v.layout import CAMERAS, OPV2V, SPLITS, split_of_folder
 
 
@@ -48,18 +47,25 @@ class ViewOptions(OPV2V):
         """Refuse what cannot give a sample."""
         OPV2V.__post_init__(self)  # super() does not work in a dataclass with slots
         _require_splits(self.train_split, self.test_split)
-        unique = len(set(self.camera_ids)) == len(self.camera_ids)
-        require_option("camera_ids", self.camera_ids, bool(self.camera_ids) and unique, "different camera numbers")
-        known = ", ".join(map(str, self.camera_ids))
-        require_option("reference_camera", self.reference_camera, self.reference_camera in self.camera_ids, known)
-        require_option("num_views", self.num_views, self.num_views >= 1, "1 or more")
+        cameras, reference = self.camera_ids, self.reference_camera
+        differ = bool(cameras) and len(set(cameras)) == len(cameras)
+        require_option("dataset.camera_ids", cameras, differ, "different camera numbers")
+        require_option("dataset.reference_camera", reference, reference in cameras, f"one of camera_ids, {cameras}")
+        require_option("dataset.num_views", self.num_views, self.num_views >= 1, "1 or more")
         positive = len(self.resolution) == 2 and min(self.resolution) >= 1
-        require_option("resolution", self.resolution, positive, "[width, height] in pixels")
-        check_normalisation(self.data_norm_type)
+        require_option("dataset.resolution", self.resolution, positive, "[width, height] in pixels")
+        require_option(
+            "dataset.data_norm_type",
+            self.data_norm_type,
+            self.data_norm_type in NORMALISATIONS,
+            f"one of {', '.join(NORMALISATIONS)}",
+            remedy="take the one that the model was trained with",
+        )
         known_action = self.on_broken_sample in ("error", "skip")
-        require_option("on_broken_sample", self.on_broken_sample, known_action, "error or skip")
-        require_option("seed", self.seed, self.seed >= 0, "0 or more")
-        require_option("max_scenes", self.max_scenes, self.max_scenes is None or self.max_scenes >= 1, "1 or more")
+        require_option("dataset.on_broken_sample", self.on_broken_sample, known_action, "error or skip")
+        require_option("dataset.seed", self.seed, self.seed >= 0, "0 or more")
+        some = self.max_scenes is None or self.max_scenes >= 1
+        require_option("dataset.max_scenes", self.max_scenes, some, "1 or more, or null")
 
     @property
     def cameras(self) -> list[int]:
@@ -67,23 +73,13 @@ class ViewOptions(OPV2V):
         return [self.reference_camera, *(number for number in self.camera_ids if number != self.reference_camera)]
 
 
-def require_option(name: str, value: Any, is_sound: bool, expected: str) -> None:
-    """Refuse an option.
-
-    Raises:
-        ConfigError: It is not sound.
-    """
-    if not is_sound:
-        raise ConfigError(f"dataset.{name}", str(value), expected=expected, remedy=f"correct dataset.{name}")
-
-
 def _require_splits(train_split: str, test_split: str) -> None:
     for name, split in (("train_split", train_split), ("test_split", test_split)):
-        require_option(name, split, split_of_folder(split) is not None, f"one of {', '.join(SPLITS)}")
-    if split_of_folder(train_split) == split_of_folder(test_split):
-        raise ConfigError(
-            "dataset.test_split",
-            f"{test_split} is the split to train on, too",
-            expected="another split: results on training data say nothing",
-            remedy="give dataset.test_split=validate or another one",
-        )
+        require_option(f"dataset.{name}", split, split_of_folder(split) is not None, f"one of {', '.join(SPLITS)}")
+    require_option(
+        "dataset.test_split",
+        test_split,
+        split_of_folder(train_split) != split_of_folder(test_split),
+        "another split than that to train on: results on training data say nothing",
+        remedy="give dataset.test_split=validate or another one",
+    )

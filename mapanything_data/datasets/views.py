@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mapanything_data.errors import ConfigError
 from mapanything_data.scene import Camera, Pose
 
 ViewDict: TypeAlias = "dict[str, Any]"
@@ -19,21 +18,6 @@ NORMALISATIONS = {
     "identity": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 """Mean and deviation of red, green and blue by `data_norm_type`; pictures are scaled to 0 to 1 first."""
-
-
-def check_normalisation(name: str) -> None:
-    """Refuse an unknown `data_norm_type`.
-
-    Raises:
-        ConfigError: There is none of this name.
-    """
-    if name not in NORMALISATIONS:
-        raise ConfigError(
-            "dataset.data_norm_type",
-            repr(name),
-            expected=f"one of {', '.join(NORMALISATIONS)}",
-            remedy="take the one that the model was trained with",
-        )
 
 
 def make_view(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapanything_data.config import component
-from mapanything_data.errors import ConfigError
+from mapanything_data.errors import require_option
 from mapanything_data.geometry.boxes_in_picture import boxes_in_picture, hidden_share
 from mapanything_data.labelers.protocol import Labels, LabelView, Moment, Needs, Row, Writer
 from mapanything_data.scene import Box3D, Detections
@@ -35,16 +35,19 @@ class Boxes3D:
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
-        self._require("min_size", self.min_size >= 0, "0 pixels or more")
-        self._require("max_distance", self.max_distance is None or self.max_distance > 0, "metres above 0, or null")
-        self._require("max_truncation", 0 <= self.max_truncation <= 1, "0 to 1")
-        self._require("max_occlusion", 0 <= self.max_occlusion <= 1, "0 to 1")
-        if self.max_occlusion < 1 and not self.depth:
-            raise ConfigError(
-                "labeler.max_occlusion",
-                f"{self.max_occlusion}, but without depth maps nobody knows what is hidden",
-                remedy="add labeler.depth=true and give dataset.depth_root, or leave labeler.max_occlusion out",
-            )
+        farthest = self.max_distance
+        require_option("labeler.min_size", self.min_size, self.min_size >= 0, "0 pixels or more")
+        require_option("labeler.max_distance", farthest, farthest is None or farthest > 0, "metres above 0, or null")
+        for name in ("max_truncation", "max_occlusion"):
+            share = getattr(self, name)
+            require_option(f"labeler.{name}", share, 0 <= share <= 1, "0 to 1")
+        require_option(
+            "labeler.max_occlusion",
+            self.max_occlusion,
+            self.depth or self.max_occlusion == 1,
+            "1 where there are no depth maps, since nobody knows what is hidden then",
+            remedy="add labeler.depth=true and give dataset.depth_root, or leave labeler.max_occlusion out",
+        )
 
     columns = ("frame", "camera", "vehicles", "in_picture", "boxes")
     class_names = ("vehicle",)
@@ -62,11 +65,6 @@ class Boxes3D:
     def open(self) -> OpenBoxes3D:
         """Ready at once."""
         return OpenBoxes3D(self)
-
-    def _require(self, name: str, sensible: bool, expected: str) -> None:
-        if not sensible:
-            remedy = f"leave labeler.{name} out for the default"
-            raise ConfigError(f"labeler.{name}", str(getattr(self, name)), expected=expected, remedy=remedy)
 
 
 class OpenBoxes3D:

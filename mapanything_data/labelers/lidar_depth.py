@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapanything_data.config import component
-from mapanything_data.errors import ConfigError
+from mapanything_data.errors import require_option
 from mapanything_data.geometry.depth_from_points import Fate, Occlusion, depth_from_points
 from mapanything_data.geometry.fill_depth import fill_depth
 from mapanything_data.geometry.points_in_boxes import points_in_boxes
@@ -73,12 +73,15 @@ class LidarDepth:
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
-        for name in ("sweeps_before", "sweeps_after", "box_margin", "occlusion_tolerance", "occlusion_slack"):
-            self._require(name, 0, float("inf"))
-        for name in ("ego_body_front", "ego_body_back", "ego_body_side", "dense_tolerance"):
-            self._require(name, 0, float("inf"))
-        self._require("occlusion_reach", 0, 0.5)
-        self._require("dense_radius", 1, 50)
+        for name in (
+            "sweeps_before", "sweeps_after", "box_margin", "occlusion_tolerance", "occlusion_slack",
+            "ego_body_front", "ego_body_back", "ego_body_side", "dense_tolerance",
+        ):  # fmt: skip
+            value = getattr(self, name)
+            require_option(f"labeler.{name}", value, value >= 0, "0 or more")
+        reach, radius = self.occlusion_reach, self.dense_radius
+        require_option("labeler.occlusion_reach", reach, 0 <= reach <= 0.5, "0 to 0.5")
+        require_option("labeler.dense_radius", radius, 1 <= radius <= 50, "1 to 50")
 
     columns = ("frame", "camera", "points", "hit", "occluded", "outside", "ego_body", "moving", "not_finite", "pixels")
     class_names = ()
@@ -103,16 +106,6 @@ class LidarDepth:
     def open(self) -> OpenLidarDepth:
         """Ready at once."""
         return OpenLidarDepth(self)
-
-    def _require(self, name: str, least: float, most: float) -> None:
-        value = getattr(self, name)
-        if not least <= value <= most:
-            raise ConfigError(
-                f"labeler.{name}",
-                str(value),
-                expected=f"{least:g} or more" if most == float("inf") else f"{least:g} to {most:g}",
-                remedy=f"leave labeler.{name} out for the default",
-            )
 
 
 class OpenLidarDepth:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mapanything_data.config import component
-from mapanything_data.errors import ConfigError, require
+from mapanything_data.errors import ConfigError, require, require_option
 from mapanything_data.scene import Camera
 from mapanything_data.sim.opengl import choose_opengl
 from mapanything_data.sim.town.lidar import Lidar
@@ -68,12 +68,9 @@ class TownSource:
     def __post_init__(self) -> None:
         """Refuse settings that make no sense."""
         _check_limits(self)
-        if self.max_agents < self.min_agents:
-            raise ConfigError(
-                "source.max_agents",
-                f"{self.max_agents} is less than source.min_agents={self.min_agents}",
-                remedy="raise it, or lower source.min_agents",
-            )
+        enough = self.max_agents >= self.min_agents
+        expected = f"source.min_agents={self.min_agents} or more"
+        require_option("source.max_agents", self.max_agents, enough, expected, "raise it, or lower source.min_agents")
 
     def scenarios(self) -> list[Scenario]:
         """All of them, split by split.
@@ -138,11 +135,8 @@ def _check_limits(source: TownSource) -> None:
     }  # fmt: skip
     for name, (low, high) in limits.items():
         value = getattr(source, name)
-        if not low <= value <= high:
-            expected = f"{low} to {high}" if high < math.inf else f"{low} or more"
-            raise ConfigError(f"source.{name}", f"found {value}", expected=expected, remedy="correct it")
+        expected = f"{low} to {high}" if high < math.inf else f"{low} or more"
+        require_option(f"source.{name}", value, low <= value <= high, expected)
     for name in ("width", "height"):
-        if getattr(source, name) % 2:
-            raise ConfigError(
-                f"source.{name}", f"found {getattr(source, name)}", expected="an even number", remedy="add 1"
-            )
+        value = getattr(source, name)
+        require_option(f"source.{name}", value, value % 2 == 0, "an even number", remedy="add 1")

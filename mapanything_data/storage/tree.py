@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from mapanything_data.config import component
-from mapanything_data.errors import ConfigError, DataError
+from mapanything_data.errors import DataError, require_option
 
 
 @component("dataset", "tree")
@@ -27,8 +27,8 @@ class TreeDataset:
     def __post_init__(self) -> None:
         """Refuse numbers without meaning."""
         for name in ("max_depth", "max_files"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"dataset.{name}", str(getattr(self, name)), expected="1 or more", remedy="raise it")
+            value = getattr(self, name)
+            require_option(f"dataset.{name}", value, value >= 1, "1 or more")
 
     @property
     def folder(self) -> Path:
