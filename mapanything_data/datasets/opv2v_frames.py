@@ -10,7 +10,7 @@ from mapanything_data.datasets.opv2v_options import ViewOptions
 from mapanything_data.errors import DataError
 from mapanything_data.storage.folder_listing import FolderListing, Kind, memory_file
 from mapanything_data.storage.opv2v import Agent, Scenario, depth_file, read_index
-from mapanything_data.storage.opv2v.layout import YAML, split_of_folder
+from mapanything_data.storage.opv2v.layout import YAML, sibling, split_of_folder
 
 
 @dataclass(slots=True)
@@ -106,8 +106,7 @@ class _Finder:
                 self._options.depth_folder,
                 "holds no depth map of any frame in use",
                 expected=f"files like {self._first_without}",
-                remedy="make them with python -m mapanything_data.label dataset=opv2v labeler=lidar_depth "
-                f"dataset.root={self._options.root}, or correct dataset.depth_root and dataset.depth_layout",
+                remedy=_way_to_depth(self._options),
             )
 
     def _is_complete(self, scenario: Scenario, agent: Agent, number: int) -> bool:
@@ -132,3 +131,18 @@ class _Finder:
             except OSError:
                 self._folders[folder] = {}
         return self._folders[folder]
+
+
+def _way_to_depth(options: ViewOptions) -> str:
+    """What is missing of two steps: to make depth maps, and to read them from where `label` writes them."""
+    made = sibling(options.folder, "lidar_depth")
+    layout = "" if options.depth_layout == "npy" else " dataset.depth_layout=npy"
+    read_them = f"give dataset.depth_root={made}{layout}"
+    make_them = f"run python -m mapanything_data.label dataset=opv2v dataset.root={options.root} labeler=lidar_depth"
+    if options.depth_folder == made:
+        steps = make_them
+    elif made.is_dir():
+        steps = read_them
+    else:
+        steps = f"{make_them}, then {read_them}"
+    return f"{steps}; or correct dataset.depth_root and dataset.depth_layout"

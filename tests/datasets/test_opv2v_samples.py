@@ -15,9 +15,12 @@ from mapanything_data.config.build import build
 from mapanything_data.datasets.colour import ColourJitter
 from mapanything_data.datasets.opv2v import OPV2VCoopFinetune, OPV2VFinetune
 from mapanything_data.datasets.samples import BrokenSample, SampleError, SampleRequest, collate_views
+from mapanything_data.engine.executors.inline import InlineExecutor
 from mapanything_data.errors import ConfigError, DataError
+from mapanything_data.labelers.lidar_depth import LidarDepth
 from mapanything_data.stages.check import check
-from mapanything_data.storage.opv2v.layout import split_of_folder
+from mapanything_data.stages.label import LabelConfig, label
+from mapanything_data.storage.opv2v.layout import OPV2V, split_of_folder
 from mapanything_data.storage.plain_yaml import dump_plain_yaml, read_plain_yaml
 
 SCENE = "2021_08_16_22_26_00"
@@ -215,7 +218,13 @@ def test_frames_without_depth_are_left_out_and_said(root):
     assert f"left out: 1 frames without depth of camera1 (first: {depth})" in dataset.summary()
 
 
-def test_a_root_without_depth_says_how_to_make_it(root):
+def remedy_of(options):
+    with pytest.raises(DataError) as caught:
+        options.train_dataset()
+    return caught.value.remedy
+
+
+def test_a_root_without_depth_names_the_folder_and_a_file(root):
     root.with_name("opv2v_depth").rename(root.with_name("elsewhere"))
 
     with pytest.raises(DataError) as caught:
@@ -223,8 +232,28 @@ def test_a_root_without_depth_says_how_to_make_it(root):
 
     assert caught.value.where == str(root.with_name("opv2v_depth"))
     assert "train/2021_08_16_22_26_00/962/000068_camera0_depth.npy" in caught.value.expected
-    assert "python -m mapanything_data.label dataset=opv2v labeler=lidar_depth" in caught.value.remedy
     assert len(one(root, depth_root=str(root.with_name("elsewhere"))).train_dataset()) == 6
+
+
+def test_both_steps_from_no_depth_to_samples_are_told_and_lead_there(root):
+    root.with_name("opv2v_depth").rename(root.with_name("elsewhere"))
+    made = root.with_name("opv2v_lidar_depth")
+    either = "; or correct dataset.depth_root and dataset.depth_layout"
+    first = f"run python -m mapanything_data.label dataset=opv2v dataset.root={root} labeler=lidar_depth"
+    second = f"give dataset.depth_root={made}"
+
+    assert remedy_of(one(root)) == f"{first}, then {second}{either}"
+    label(LabelConfig(machine={}, dataset=OPV2V(root=str(root)), labeler=LidarDepth(), executor=InlineExecutor()))
+    assert remedy_of(one(root)) == f"{second}{either}"
+    assert remedy_of(one(root, depth_layout="png")) == f"{second} dataset.depth_layout=npy{either}"
+    assert len(one(root, depth_root=str(made)).train_dataset()) == 6
+
+
+def test_depth_that_was_not_made_where_it_is_read_is_to_be_made_there(root):
+    made = root.with_name("opv2v_lidar_depth")
+
+    assert ", then " not in (remedy := remedy_of(one(root, depth_root=str(made))))
+    assert f"mapanything_data.label dataset=opv2v dataset.root={root} labeler=lidar_depth" in remedy
 
 
 def test_depth_in_folders_of_frames_is_found(root):
