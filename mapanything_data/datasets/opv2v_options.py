@@ -33,7 +33,8 @@ class ViewOptions(OPV2V):
     data_norm_type: str = "dinov2"
     """How pictures are normalised: dinov2 (ImageNet's mean and deviation) or identity (0 to 1)."""
     depth_is_dense: bool = False
-    """True for depth maps of a simulator, where no depth means sky; false for projected LiDAR (docs/datasets.md)."""
+    """True for depth maps of a simulator, where every pixel is exact and no depth means sky; false for projected LiDAR.
+    Views carry it as `is_synthetic` too, by which losses choose how far to trust depth (docs/datasets.md)."""
     include_roadside_units: bool = False
     """Whether agents with negative ids, which stand beside the road, are used."""
     on_broken_sample: str = "error"

@@ -94,7 +94,7 @@ def _read_views(
             data_norm_type=options.data_norm_type,
             depth_is_dense=options.depth_is_dense,
         )
-        views.append(view | _provenance(frames, frames[frame], number))
+        views.append(view | {"is_synthetic": options.depth_is_dense} | _provenance(frames, frames[frame], number))
     return views
 
 
@@ -126,5 +126,4 @@ def _provenance(frames: Frames, key: FrameKey, camera: int) -> dict[str, Any]:
         "agent": agents.index(key.agent),
         "agent_id": int(key.agent),
         "is_metric_scale": True,
-        "is_synthetic": True,
     }

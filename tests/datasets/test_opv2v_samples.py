@@ -120,7 +120,15 @@ def test_flags_and_provenance(sound_root):
         "agent": 0,
         "agent_id": 1007,
     }
-    assert (view["is_metric_scale"], view["is_synthetic"]) == (True, True)
+    assert view["is_metric_scale"] is True
+
+
+@pytest.mark.parametrize("make", [one, coop])
+@pytest.mark.parametrize("dense", [True, False])
+def test_only_exact_depth_counts_as_synthetic(sound_root, make, dense):
+    views = make(sound_root, depth_is_dense=dense).test_dataset()[0]
+
+    assert [view["is_synthetic"] for view in views] == [dense] * len(views)
 
 
 # Several vehicles
@@ -558,7 +566,11 @@ def test_the_smoke_configuration_gives_samples_of_the_checked_in_town(monkeypatc
         views = samples[0]
         assert len(views) == 4
         assert views[0]["img"].shape == (3, 42, 56)
-        assert views[0]["valid_mask"].float().mean() > 0.3
+        # The checked-in depth is the simulator's own: all but the sky has one, and what has none is known to be sky.
+        assert views[0]["valid_mask"].float().mean() > 0.5
+        assert torch.equal(views[0]["non_ambiguous_mask"], views[0]["valid_mask"])
+        assert not views[0]["valid_mask"].all()
+        assert views[0]["is_synthetic"]
 
 
 def test_the_smoke_configuration_says_what_it_is_for():
