@@ -28,13 +28,19 @@ class OPV2VFinetune(ViewOptions):
     """How many recorded frames lie from one of them to the next; one is 0.1 s."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot give a sample."""
+        """Refuse what cannot give a sample, and options that would do nothing."""
         ViewOptions.__post_init__(self)
-        require_option("dataset.time_steps", self.time_steps, self.time_steps >= 1, "1 or more")
-        require_option("dataset.time_stride", self.time_stride, self.time_stride >= 1, "1 or more")
-        most = len(self.camera_ids) * self.time_steps
+        steps, stride, cameras = self.time_steps, self.time_stride, len(self.camera_ids)
+        require_option("dataset.time_steps", steps, steps >= 1, "1 or more")
+        spaced = stride >= 1 and (stride == 1 or steps > 1)
+        require_option("dataset.time_stride", stride, spaced, "1 or more, and 1 with time_steps=1")
+        fewest, most = cameras * (steps - 1) + 1, cameras * steps
         require_option(
-            "dataset.num_views", self.num_views, self.num_views <= most, f"at most cameras x time steps = {most}"
+            "dataset.num_views",
+            self.num_views,
+            fewest <= self.num_views <= most,
+            f"{fewest} to {most}: views of {cameras} cameras at {steps} times, one of the last time or more",
+            remedy="give another, or change dataset.camera_ids or dataset.time_steps",
         )
 
     def train_dataset(self) -> OPV2VDataset:
@@ -52,11 +58,12 @@ class OPV2VCoopFinetune(ViewOptions):
     """Views of several vehicles of OPV2V at one time, for training."""
 
     num_views: int = 10
-    """Views of a test sample where there are so many; of every sample where the count is not variable."""
+    """Views of a test sample where there are so many; of every sample where the count is not variable, and then frames
+    with fewer are left out."""
     coop_min_agents: int = 2
     """Frames with complete files of fewer agents are left out."""
     coop_min_num_views: int = 4
-    """Frames with fewer views are left out, and no training sample has fewer."""
+    """Where the count is variable, frames with fewer views are left out, and no sample has fewer."""
     coop_max_num_views: int | None = 10
     """Most views of a sample; null for no limit."""
     allow_variable_view_count: bool = True
@@ -65,17 +72,25 @@ class OPV2VCoopFinetune(ViewOptions):
     """Id of the ego vehicle; scenes without it are left out. Null takes the lowest id of each scene."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot give a sample."""
+        """Refuse what cannot give a sample, and options that contradict each other."""
         ViewOptions.__post_init__(self)
+        fewest, most, main = self.coop_min_num_views, self.coop_max_num_views, self.main_agent
         require_option("dataset.coop_min_agents", self.coop_min_agents, self.coop_min_agents >= 1, "1 or more")
-        require_option("dataset.coop_min_num_views", self.coop_min_num_views, self.coop_min_num_views >= 1, "1 or more")
-        if self.coop_max_num_views is not None:
-            least = self.coop_min_num_views if self.allow_variable_view_count else self.num_views
-            name = "coop_min_num_views" if self.allow_variable_view_count else "num_views"
-            sound = self.coop_max_num_views >= least
-            require_option(
-                "dataset.coop_max_num_views", self.coop_max_num_views, sound, f"at least {name}, {least}, or null"
-            )
+        require_option("dataset.main_agent", main, main is None or main >= 0, "a vehicle's id, 0 or more, or null")
+        require_option("dataset.coop_min_num_views", fewest, fewest >= 1, "1 or more")
+        if self.allow_variable_view_count:
+            enough = most is None or most >= fewest
+            expected = f"coop_min_num_views={fewest} or more, or null"
+            require_option("dataset.coop_max_num_views", most, enough, expected)
+        else:
+            fewest = 1
+        require_option(
+            "dataset.num_views",
+            self.num_views,
+            self.num_views >= fewest and (most is None or self.num_views <= most),
+            f"{fewest} or more" if most is None else f"{fewest} to {most}",
+            remedy="give another, or change dataset.coop_min_num_views and dataset.coop_max_num_views",
+        )
 
     @property
     def fewest_views(self) -> int:
@@ -187,7 +202,7 @@ class _Samples(ABC):
 
     def _cameras(self, rng: np.random.Generator, *, reference_first: bool) -> list[int]:
         """The cameras, in training in random order: a sample of few views would otherwise never show the last."""
-        cameras = self.options.cameras
+        cameras = self.options.cameras_reference_first
         if not self._train:
             return cameras
         fixed = 1 if reference_first else 0
@@ -242,7 +257,7 @@ class OPV2VCoopDataset(_Samples):
     def _draw_count(self, index: int, rng: np.random.Generator) -> int:
         fewest, most = self.view_limits(index)
         if not self._train:
-            return max(fewest, min(self.options.num_views, most))
+            return min(self.options.num_views, most)
         return int(rng.integers(fewest, most + 1))
 
     def _order(self, frames: int, rng: np.random.Generator) -> list[Choice]:

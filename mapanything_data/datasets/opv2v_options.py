@@ -49,8 +49,8 @@ class ViewOptions(OPV2V):
         OPV2V.__post_init__(self)  # super() does not work in a dataclass with slots
         _require_splits(self.train_split, self.test_split)
         cameras, reference = self.camera_ids, self.reference_camera
-        differ = bool(cameras) and len(set(cameras)) == len(cameras)
-        require_option("dataset.camera_ids", cameras, differ, "different camera numbers")
+        differ = bool(cameras) and len(set(cameras)) == len(cameras) and set(cameras) <= set(CAMERAS)
+        require_option("dataset.camera_ids", cameras, differ, f"different ones of {', '.join(map(str, CAMERAS))}")
         require_option("dataset.reference_camera", reference, reference in cameras, f"one of camera_ids, {cameras}")
         require_option("dataset.num_views", self.num_views, self.num_views >= 1, "1 or more")
         positive = len(self.resolution) == 2 and min(self.resolution) >= 1
@@ -69,7 +69,7 @@ class ViewOptions(OPV2V):
         require_option("dataset.max_scenes", self.max_scenes, some, "1 or more, or null")
 
     @property
-    def cameras(self) -> list[int]:
+    def cameras_reference_first(self) -> list[int]:
         """`camera_ids` with the reference camera first."""
         return [self.reference_camera, *(number for number in self.camera_ids if number != self.reference_camera)]
 

@@ -76,7 +76,7 @@ def test_the_own_frame_comes_before_its_neighbour_and_no_view_twice(sound_root):
 
 
 def test_neighbours_are_later_ones_and_earlier_ones_at_the_end(sound_root):
-    dataset = one(sound_root, time_steps=2).test_dataset()
+    dataset = one(sound_root, time_steps=2, num_views=5).test_dataset()
 
     assert [[key.frame for key in dataset.frames(i)] for i in range(3)] == [
         ["000068", "000070"],
@@ -86,7 +86,7 @@ def test_neighbours_are_later_ones_and_earlier_ones_at_the_end(sound_root):
 
 
 def test_a_stride_skips_frames_and_samples_without_neighbours_are_counted(sound_root):
-    dataset = one(sound_root, time_steps=2, time_stride=2).test_dataset()
+    dataset = one(sound_root, time_steps=2, time_stride=2, num_views=5).test_dataset()
 
     assert [[key.frame for key in dataset.frames(i)] for i in range(2)] == [["000068", "000072"], ["000072", "000068"]]
     assert f"left out: 2 frames without 1 complete neighbours (first: validate/{SCENE}/962/000070)" in dataset.summary()
@@ -157,7 +157,7 @@ def test_scenes_without_the_pinned_agent_are_said(sound_root):
 
 
 def test_variable_counts_lie_between_their_limits(sound_root):
-    dataset = coop(sound_root, coop_min_num_views=3, coop_max_num_views=6).train_dataset()
+    dataset = coop(sound_root, num_views=5, coop_min_num_views=3, coop_max_num_views=6).train_dataset()
     counts = set()
     for epoch in range(20):
         dataset.set_epoch(epoch)
@@ -511,17 +511,27 @@ def test_samples_of_different_counts_make_no_batch(sound_root):
         (one, {"camera_ids": [0, 0]}, "camera_ids"),
         (one, {"camera_ids": []}, "camera_ids"),
         (one, {"camera_ids": [1, 2]}, "reference_camera"),
+        (one, {"camera_ids": [0, 7]}, "camera_ids"),
         (one, {"num_views": 5}, "num_views"),
+        (one, {"time_steps": 2, "num_views": 4}, "num_views"),  # all of the first time
+        (one, {"camera_ids": [0, 1], "time_steps": 3, "num_views": 4}, "num_views"),  # none of the third time
+        (one, {"time_stride": 0, "time_steps": 2, "num_views": 8}, "time_stride"),
+        (one, {"time_stride": 2}, "time_stride"),  # with one time
         (one, {"num_views": 0}, "num_views"),
         (one, {"time_steps": 0}, "time_steps"),
         (one, {"resolution": [518]}, "resolution"),
         (one, {"data_norm_type": "clip"}, "data_norm_type"),
         (one, {"on_broken_sample": "retry"}, "on_broken_sample"),
         (one, {"seed": -1}, "seed"),
+        (one, {"max_scenes": 0}, "max_scenes"),
         (one, {"depth_layout": "zip"}, "depth_layout"),
         (coop, {"coop_min_agents": 0}, "coop_min_agents"),
         (coop, {"coop_max_num_views": 3}, "coop_max_num_views"),
-        (coop, {"num_views": 12, "allow_variable_view_count": False}, "coop_max_num_views"),
+        (coop, {"num_views": 2, "coop_min_num_views": 4}, "num_views"),
+        (coop, {"num_views": 12}, "num_views"),  # coop_max_num_views is 10
+        (coop, {"num_views": 12, "allow_variable_view_count": False}, "num_views"),
+        (coop, {"coop_max_num_views": 0, "allow_variable_view_count": False}, "num_views"),
+        (coop, {"main_agent": -1}, "main_agent"),  # a roadside unit
     ],
 )
 def test_options_that_cannot_give_samples_are_refused(tmp_path, make, options, key):
@@ -529,6 +539,19 @@ def test_options_that_cannot_give_samples_are_refused(tmp_path, make, options, k
         make(tmp_path, **options)
 
     assert caught.value.where == f"dataset.{key}"
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (one, {"camera_ids": [0, 1], "time_steps": 3, "num_views": 5}),
+        (coop, {"num_views": 2, "allow_variable_view_count": False}),  # coop_min_num_views is of no use then
+        (coop, {"num_views": 12, "coop_max_num_views": None}),
+        (coop, {"num_views": 4, "coop_min_num_views": 4, "coop_max_num_views": 4}),
+    ],
+)
+def test_options_at_the_limits_of_each_other_are_sound(tmp_path, make, options):
+    assert make(tmp_path, **options).num_views == options["num_views"]
 
 
 @pytest.mark.parametrize("name", ["opv2v_ft", "opv2v_coop_ft", "opv2v_ft_smoke"])
