@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch.utils.data import DataLoader
 
 from mapanything_data.config import CONFIG_DIR
@@ -563,6 +564,24 @@ def test_shipped_configurations_test_on_another_split_than_they_train_on(name):
         dataset = build(compose("check", [f"dataset={name}", "machine=fixture"])).dataset
 
     assert split_of_folder(dataset.train_split) != split_of_folder(dataset.test_split)
+
+
+SHOWN = {"root", "depth_root", "depth_is_dense", "camera_ids", "resolution", "num_views"}
+SHOWN_COOP = {
+    "coop_min_agents", "coop_min_num_views", "coop_max_num_views", "allow_variable_view_count", "main_agent",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("schema", "name", "shown"),
+    [(OPV2VFinetune, "opv2v_ft", SHOWN), (OPV2VCoopFinetune, "opv2v_coop_ft", SHOWN | SHOWN_COOP)],
+)
+def test_shipped_configurations_show_what_users_change_with_the_values_of_the_schema(schema, name, shown):
+    values = yaml.safe_load((CONFIG_DIR / "dataset" / f"{name}.yaml").read_text())
+    defaults = schema()
+
+    assert shown <= values.keys()
+    assert {key: values[key] for key in shown - {"root"}} == {key: getattr(defaults, key) for key in shown - {"root"}}
 
 
 def test_the_command_of_stage_3_composes():
