@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from mapanything_data.storage.detections import detection_writers
 @dataclass(kw_only=True, slots=True)
 class Boxes3D:
     """2D boxes of the annotated vehicles, with truncation, distance and, from depth maps, occlusion."""
+
+    columns: ClassVar[tuple[str, ...]] = ("frame", "camera", "vehicles", "in_picture", "boxes")
+    class_names: ClassVar[tuple[str, ...]] = ("vehicle",)
 
     depth: bool = False
     """Whether to tell occlusion from the data set's depth maps; without them it is null."""
@@ -48,9 +52,6 @@ class Boxes3D:
             "1 where there are no depth maps, since nobody knows what is hidden then",
             remedy="add labeler.depth=true and give dataset.depth_root, or leave labeler.max_occlusion out",
         )
-
-    columns = ("frame", "camera", "vehicles", "in_picture", "boxes")
-    class_names = ("vehicle",)
 
     @property
     def suffixes(self) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,11 @@ class Agents(str, Enum):
 @dataclass(kw_only=True, slots=True)
 class LidarDepth:
     """Depth maps from LiDAR sweeps, without the points that something nearer hides."""
+
+    columns: ClassVar[tuple[str, ...]] = (
+        "frame", "camera", "points", "hit", "occluded", "outside", "ego_body", "moving", "not_finite", "pixels",
+    )  # fmt: skip
+    class_names: ClassVar[tuple[str, ...]] = ()
 
     agents: Agents = Agents.own
     """Whose sweeps make a depth map: `own`, or `all` for those of all agents at the same moment."""
@@ -82,9 +88,6 @@ class LidarDepth:
         reach, radius = self.occlusion_reach, self.dense_radius
         require_option("labeler.occlusion_reach", reach, 0 <= reach <= 0.5, "0 to 0.5")
         require_option("labeler.dense_radius", radius, 1 <= radius <= 50, "1 to 50")
-
-    columns = ("frame", "camera", "points", "hit", "occluded", "outside", "ego_body", "moving", "not_finite", "pixels")
-    class_names = ()
 
     @property
     def suffixes(self) -> list[str]:
