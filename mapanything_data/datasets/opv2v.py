@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mapanything_data.config import component
 from mapanything_data.datasets.opv2v_frames import LeftOut, Scene, complete_frames
-from mapanything_data.datasets.opv2v_options import ViewOptions
+from mapanything_data.datasets.opv2v_options import OnBrokenSample, ViewOptions
 from mapanything_data.datasets.opv2v_reader import Choice, Frames, read_views
 from mapanything_data.datasets.samples import BrokenSample, SampleError, SampleRequest, sample_generators
 from mapanything_data.datasets.views import ViewDict
@@ -159,9 +159,9 @@ class _Samples(ABC):
                 pixels if self._train else None,
             )
         except DataError as error:
-            if self.options.on_broken_sample == "skip":
+            if self.options.on_broken_sample is OnBrokenSample.skip:
                 return BrokenSample(index, str(error))
-            raise SampleError(str(error)) from error
+            raise SampleError(f"{error}, or set dataset.on_broken_sample=skip") from error
         return [view | {"idx": index} for view in views]
 
     def set_epoch(self, epoch: int) -> None:

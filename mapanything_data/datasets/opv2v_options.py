@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 from mapanything_data.datasets.colour import ColourJitter
 from mapanything_data.datasets.views import NORMALISATIONS
 from mapanything_data.errors import require_option
 from mapanything_data.storage.opv2v.layout import CAMERAS, OPV2V, SPLITS, split_of_folder
+
+
+class OnBrokenSample(str, Enum):
+    """What a file that cannot be read does."""
+
+    error = "error"
+    """it stops"""
+    skip = "skip"
+    """its sample is left out of its batch and listed there"""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -37,7 +47,7 @@ class ViewOptions(OPV2V):
     Views carry it as `is_synthetic` too, by which losses choose how far to trust depth (docs/datasets.md)."""
     include_roadside_units: bool = False
     """Whether agents with negative ids, which stand beside the road, are used."""
-    on_broken_sample: str = "error"
+    on_broken_sample: OnBrokenSample = OnBrokenSample.error
     """What an unreadable file does: error stops, skip leaves the sample out of its batch and lists it there."""
     seed: int = 0
     """Start of all random choices; together with the epoch and the index it decides a sample."""
@@ -62,8 +72,10 @@ class ViewOptions(OPV2V):
             f"one of {', '.join(NORMALISATIONS)}",
             remedy="take the one that the model was trained with",
         )
-        known_action = self.on_broken_sample in ("error", "skip")
+        # Hydra has seen to it already; a script, which may give the plain text, has not.
+        known_action = self.on_broken_sample in list(OnBrokenSample)
         require_option("dataset.on_broken_sample", self.on_broken_sample, known_action, "error or skip")
+        self.on_broken_sample = OnBrokenSample(self.on_broken_sample)
         require_option("dataset.seed", self.seed, self.seed >= 0, "0 or more")
         some = self.max_scenes is None or self.max_scenes >= 1
         require_option("dataset.max_scenes", self.max_scenes, some, "1 or more, or null")

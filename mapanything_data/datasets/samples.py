@@ -43,17 +43,16 @@ class ViewBatch(list[ViewDict]):
 
 
 class SampleError(DataError):
-    """A sample that cannot be read.
+    """A sample that cannot be read; `text` names the file, what was found there, and what mends it.
 
     A DataLoader brings a worker's exception home by calling its class with one text, the traceback and the message:
-    any other signature would come out as a bare RuntimeError.
+    any other signature would come out as a bare RuntimeError. So there is one text and no path of its own.
     """
 
     def __init__(self, text: str) -> None:
         # What stands before is the worker's traceback.
-        self.text = text.rpartition(f"{SampleError.__name__}: ")[2].rstrip()
-        where, _, found = self.text.partition("\n")[0].partition(": ")
-        super().__init__(where, found, remedy="mend the file, or set dataset.on_broken_sample=skip")
+        self.text = text.rpartition(f"{__name__}.{SampleError.__name__}: ")[2].rstrip()
+        super().__init__("sample", self.text, remedy="see there")
 
     def __reduce__(self) -> tuple[object, ...]:
         return SampleError, (self.text,)

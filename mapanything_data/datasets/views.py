@@ -17,7 +17,10 @@ NORMALISATIONS = {
     "dinov2": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # ImageNet's mean and deviation, as DINOv2 expects
     "identity": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
-"""Mean and deviation of red, green and blue by `data_norm_type`; pictures are scaled to 0 to 1 first."""
+"""Mean and deviation of red, green and blue by `data_norm_type`; pictures are scaled to 0 to 1 first.
+
+The option is text and no Enum: another model's normalisation is one more entry here, and nothing else.
+"""
 
 
 def make_view(

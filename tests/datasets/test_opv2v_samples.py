@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader
 
 from mapanything_data.config import CONFIG_DIR
@@ -15,6 +16,7 @@ from mapanything_data.config.app import hydra_version_base, register_schemas
 from mapanything_data.config.build import build
 from mapanything_data.datasets.colour import ColourJitter
 from mapanything_data.datasets.opv2v import OPV2VCoopFinetune, OPV2VFinetune
+from mapanything_data.datasets.opv2v_options import OnBrokenSample
 from mapanything_data.datasets.samples import BrokenSample, SampleError, SampleRequest, collate_views
 from mapanything_data.engine.executors.inline import InlineExecutor
 from mapanything_data.errors import ConfigError, DataError
@@ -410,8 +412,8 @@ def test_a_broken_picture_is_an_error_that_names_it(broken, root):
     with pytest.raises(DataError, match="is truncated") as caught:
         one(root).train_dataset()[0]
 
-    assert caught.value.where == str(broken)
-    assert "remedy:   write or copy the file again" in str(caught.value)
+    assert str(caught.value).startswith(f"{broken}: the PNG is truncated")
+    assert str(caught.value).endswith("remedy:   write or copy the file again, or set dataset.on_broken_sample=skip")
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
@@ -464,9 +466,23 @@ def test_the_error_of_a_worker_is_the_same_one(broken, root):
         next(batches)
     assert list(batches) == []  # a loader that was not read to its end takes five seconds to stop its workers
 
-    assert caught.value.where == str(broken)
     assert str(caught.value).startswith(f"{broken}: the PNG is truncated after 2000 bytes\n")
+    assert str(caught.value).endswith("or set dataset.on_broken_sample=skip")
     assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["/data/a: b/x.png", "/data/SampleError: x/y.png"])
+def test_no_path_confuses_the_error_of_a_worker(path):
+    message = f"{path}: is truncated\n  remedy:   copy it again"
+    try:
+        raise SampleError(message)
+    except SampleError:
+        wrapped = ExceptionWrapper(where="in DataLoader worker process 0")
+
+    with pytest.raises(SampleError) as caught:
+        wrapped.reraise()
+
+    assert (str(caught.value), caught.value.text) == (message, message)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -582,6 +598,21 @@ def test_shipped_configurations_show_what_users_change_with_the_values_of_the_sc
 
     assert shown <= values.keys()
     assert {key: values[key] for key in shown - {"root"}} == {key: getattr(defaults, key) for key in shown - {"root"}}
+
+
+def test_what_a_broken_sample_does_is_one_of_a_closed_set_for_hydra_too():
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+
+    register_schemas(check)
+    with initialize_config_dir(config_dir=str(CONFIG_DIR), job_name="check", **hydra_version_base()):
+        arguments = ["dataset=opv2v_ft", "machine=fixture"]
+        built = build(compose("check", [*arguments, "dataset.on_broken_sample=skip"])).dataset
+        with pytest.raises(HydraException) as caught:
+            compose("check", [*arguments, "dataset.on_broken_sample=retry"])
+
+    assert built.on_broken_sample is OnBrokenSample.skip
+    assert "expected one of [error, skip]" in str(caught.value.__cause__)
 
 
 def test_the_command_of_stage_3_composes():
