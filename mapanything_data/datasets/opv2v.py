@@ -65,7 +65,7 @@ class OPV2VCoopFinetune(ViewOptions):
     coop_min_num_views: int = 4
     """Where the count is variable, frames with fewer views are left out, and no sample has fewer."""
     coop_max_num_views: int | None = 10
-    """Most views of a sample; null for no limit."""
+    """Where the count is variable, most views of a sample; null for no limit."""
     allow_variable_view_count: bool = True
     """Whether training samples have from coop_min_num_views to coop_max_num_views views, or all exactly num_views."""
     main_agent: int | None = None
@@ -79,18 +79,10 @@ class OPV2VCoopFinetune(ViewOptions):
         require_option("dataset.main_agent", main, main is None or main >= 0, "a vehicle's id, 0 or more, or null")
         require_option("dataset.coop_min_num_views", fewest, fewest >= 1, "1 or more")
         if self.allow_variable_view_count:
-            enough = most is None or most >= fewest
-            expected = f"coop_min_num_views={fewest} or more, or null"
-            require_option("dataset.coop_max_num_views", most, enough, expected)
-        else:
-            fewest = 1
-        require_option(
-            "dataset.num_views",
-            self.num_views,
-            self.num_views >= fewest and (most is None or self.num_views <= most),
-            f"{fewest} or more" if most is None else f"{fewest} to {most}",
-            remedy="give another, or change dataset.coop_min_num_views and dataset.coop_max_num_views",
-        )
+            expected = f"coop_min_num_views={fewest} or more"
+            sound = most is None or most >= fewest
+            require_option("dataset.coop_max_num_views", most, sound, f"{expected}, or null")
+            require_option("dataset.num_views", self.num_views, self.num_views >= fewest, expected)
 
     @property
     def fewest_views(self) -> int:

@@ -545,9 +545,6 @@ def test_samples_of_different_counts_make_no_batch(sound_root):
         (coop, {"coop_min_agents": 0}, "coop_min_agents"),
         (coop, {"coop_max_num_views": 3}, "coop_max_num_views"),
         (coop, {"num_views": 2, "coop_min_num_views": 4}, "num_views"),
-        (coop, {"num_views": 12}, "num_views"),  # coop_max_num_views is 10
-        (coop, {"num_views": 12, "allow_variable_view_count": False}, "num_views"),
-        (coop, {"coop_max_num_views": 0, "allow_variable_view_count": False}, "num_views"),
         (coop, {"main_agent": -1}, "main_agent"),  # a roadside unit
     ],
 )
@@ -562,7 +559,9 @@ def test_options_that_cannot_give_samples_are_refused(tmp_path, make, options, k
     ("make", "options"),
     [
         (one, {"camera_ids": [0, 1], "time_steps": 3, "num_views": 5}),
-        (coop, {"num_views": 2, "allow_variable_view_count": False}),  # coop_min_num_views is of no use then
+        (coop, {"num_views": 2, "allow_variable_view_count": False}),  # the limits are of no use then
+        (coop, {"num_views": 12, "allow_variable_view_count": False}),
+        (coop, {"num_views": 10, "coop_max_num_views": 6}),
         (coop, {"num_views": 12, "coop_max_num_views": None}),
         (coop, {"num_views": 4, "coop_min_num_views": 4, "coop_max_num_views": 4}),
     ],
