@@ -73,7 +73,8 @@ def carla_pose_from_ue_matrix(T: ArrayLike) -> Floats:
     vertical = level < 1e-9
     yaw = np.where(vertical, np.arctan2(-R[..., 0, 1], R[..., 1, 1]), np.arctan2(R[..., 1, 0], R[..., 0, 0]))
     roll = np.where(vertical, 0.0, np.arctan2(-R[..., 2, 1], R[..., 2, 2]))
-    return np.concatenate([T[..., :3, 3], np.rad2deg(np.stack([roll, yaw, pitch], axis=-1))], axis=-1)
+    pose = np.concatenate([T[..., :3, 3], np.rad2deg(np.stack([roll, yaw, pitch], axis=-1))], axis=-1)
+    return pose + 0.0  # without negative zeros
 
 
 def opencv_from_ue(T_ue: ArrayLike) -> Floats:

@@ -46,6 +46,8 @@ class Snapshot:
     """Seconds on the clock of the recording."""
     T_world_agent: Pose
     """Maps points of the agent's own frame to world points."""
+    T_world_agent_estimate: Pose | None = None
+    """What the agent's own localisation believed: some centimetres off and level, never the truth."""
     speed: float
     """Metres per second, negative when it reverses."""
     views: Mapping[int, View]

@@ -96,6 +96,7 @@ def make_snapshot(agent: int, frame: int, width: int = WIDTH, height: int = HEIG
         frame=frame,
         timestamp=frame / 20,
         T_world_agent=T_world_agent,
+        T_world_agent_estimate=Pose(matrix_from_carla_pose([*T_world_agent.translation[[2, 0]], 0.05, 0, 0.1, 0])),
         speed=5.0,
         views=views,
         cloud=make_cloud(T_world_agent @ Pose(matrix_from_carla_pose(LIDAR_MOUNT)), others),

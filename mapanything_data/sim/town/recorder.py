@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mapanything_data.geometry.carla import carla_pose_from_matrix, matrix_from_carla_pose
 from mapanything_data.geometry.quaternions import quaternion_from_matrix
 from mapanything_data.scene import Box3D, Camera, PointCloud, Pose, Snapshot, View
 from mapanything_data.scene.arrays import Floats
@@ -24,6 +25,8 @@ from mapanything_data.sim.town.traffic import Car, Traffic, draw_traffic, pose_o
 
 FIRST_FRAME, FRAME_STEP, FRAMES_PER_SECOND = 68, 2, 20.0
 """As in OPV2V: a simulation at 20 Hz, of which every second frame is stored."""
+LOCALISATION_NOISE = np.array([0.03, 0.03, 0.03, 0.0, 0.06, 0.0])
+"""Standard deviation of where an agent believes to be: x, y, z in metres, roll, yaw, pitch in degrees."""
 BOX_RANGE = 120.0
 """Metres: other vehicles farther from the agent are not listed."""
 
@@ -59,6 +62,10 @@ class Town:
     def lidar_noise(self, agent: int, frame: int) -> np.random.Generator:
         """The generator of one sweep."""
         return self._generator(4, agent, frame)
+
+    def localisation_noise(self, agent: int, frame: int) -> np.random.Generator:
+        """The generator of what an agent believes of its pose."""
+        return self._generator(5, agent, frame)
 
     def _generator(self, *purpose: int) -> np.random.Generator:
         return np.random.default_rng([*self.seed, *purpose])
@@ -106,6 +113,7 @@ class TownRecorder:
             frame=frame,
             timestamp=time,
             T_world_agent=T_world_agent,
+            T_world_agent_estimate=_estimate(T_world_agent, self._town.localisation_noise(agent, frame)),
             speed=float(states[agent][2]),
             views=views,
             cloud=self._scan(poses, T_world_agent, self._town.lidar_noise(agent, frame)),
@@ -144,6 +152,11 @@ class TownRecorder:
             for number, (rotation, translation) in poses.items()
         ]
         return self._lidar.scan(np.concatenate([self._fixed, *bodies]), T_world_agent @ T_AGENT_LIDAR, noise)
+
+
+def _estimate(T_world_agent: Pose, noise: np.random.Generator) -> Pose:
+    pose = carla_pose_from_matrix(T_world_agent.matrix) + noise.normal(0.0, LOCALISATION_NOISE)
+    return Pose(matrix_from_carla_pose(pose * [1, 1, 1, 0, 1, 0]))
 
 
 def _box(car: Car, T_world_car: Pose) -> Box3D:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapanything_data.errors import DataError
-from mapanything_data.geometry.carla import carla_pose_from_matrix, matrix_from_carla_pose
 from mapanything_data.scene import PointCloud, Pose, Snapshot, View
 from mapanything_data.storage.atomic import write_atomic
 from mapanything_data.storage.opv2v.annotation import (
@@ -71,6 +70,7 @@ def read_snapshot(
         frame=int(key.frame),
         timestamp=int(key.frame) / FRAMES_PER_SECOND,
         T_world_agent=annotation.T_world_agent or annotation.T_world_lidar,
+        T_world_agent_estimate=annotation.T_world_agent_estimate,
         speed=annotation.speed,
         views=views,
         cloud=read_cloud(root / key.file(PCD), annotation.T_world_lidar) if with_cloud else None,
@@ -166,8 +166,6 @@ def write_cloud(path: Path, cloud: PointCloud) -> None:
 def annotation_of(snapshot: Snapshot) -> Annotation:
     """The content of a snapshot's YAML file.
 
-    The estimate of the agent's pose is the true one made level, as all estimates of OPV2V are level.
-
     Raises:
         ValueError: The snapshot has no LiDAR sweep, or a view no pose.
     """
@@ -183,11 +181,10 @@ def annotation_of(snapshot: Snapshot) -> Annotation:
             T_camera_lidar=view.T_world_camera.inverse() @ T_world_lidar,
             intrinsics=view.camera.matrix,
         )
-    estimate = carla_pose_from_matrix(snapshot.T_world_agent.matrix) * [1, 1, 1, 0, 1, 0]
     return Annotation(
         T_world_lidar=T_world_lidar,
         T_world_agent=snapshot.T_world_agent,
-        T_world_agent_estimate=Pose(matrix_from_carla_pose(estimate)),
+        T_world_agent_estimate=snapshot.T_world_agent_estimate,
         speed=snapshot.speed,
         cameras=cameras,
         vehicles=vehicles_from_boxes(list(snapshot.boxes), snapshot.box_speeds),
