@@ -55,20 +55,6 @@ def read_views(
     Raises:
         DataError: A file is missing, damaged, or not allowed to be read.
     """
-    try:
-        return _read_views(options, frames, choices, resolution, rng)
-    except OSError as error:
-        found = f"cannot be read ({error.strerror})"
-        raise DataError(error.filename or options.root, found, remedy="correct its rights, or see its disk") from error
-
-
-def _read_views(
-    options: ViewOptions,
-    frames: Frames,
-    choices: Sequence[Choice],
-    resolution: Sequence[int],
-    rng: np.random.Generator | None,
-) -> list[ViewDict]:
     used = {choice.frame for choice in choices}
     cameras = {frame: read_cameras(options.folder / frames[frame].file(YAML)) for frame in used}
     colours = options.colour.draw(rng) if rng else None

@@ -15,7 +15,7 @@ from mapanything_data.errors import DataError
 from mapanything_data.scene import Detections
 from mapanything_data.scene.arrays import Floats
 from mapanything_data.storage.atomic import write_atomic
-from mapanything_data.storage.tables import read_json, write_json
+from mapanything_data.storage.tables import read_json, read_text, write_json
 
 _KEYS = {"box", "class", "score", "id"}
 
@@ -51,12 +51,9 @@ def read_yolo(path: Path, class_names: tuple[str, ...], width: int, height: int)
     """Read YOLO text; every score is 1.
 
     Raises:
-        DataError: The file is missing, or a line is no box of a known class.
+        DataError: The file cannot be read, or a line is no box of a known class.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise DataError(path, "the file is missing", remedy="run the stage that writes it") from None
+    lines = read_text(path).splitlines()
     rows = [_yolo_row(path, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
     table = np.array(rows, np.float64).reshape(-1, 5)
     size = np.array([width, height])

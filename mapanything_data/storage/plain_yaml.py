@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from mapanything_data.errors import DataError
+from mapanything_data.storage.reading import read_bytes, told_as_data_error
 
 # The C loader takes a tenth of the time; wheels of PyYAML have it, other builds may not.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -32,16 +33,14 @@ def read_plain_yaml(path: Path, without: Sequence[str] = ()) -> Any:
             Parsing takes most of the time of reading, so what is long and not needed is worth naming.
 
     Raises:
-        DataError: It is missing, too large, no UTF-8, no YAML, nested too deeply, or uses tags, anchors or aliases.
+        DataError: It cannot be read, is too large, no UTF-8, no YAML, nested too deeply, or uses tags, anchors or
+            aliases.
     """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise _refused(path, f"has {path.stat().st_size} bytes", f"at most {_MAX_BYTES}")
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            path, f"cannot be read ({error.strerror})", remedy="restore the file, or correct its rights"
-        ) from error
+    with told_as_data_error(path):
+        size = path.stat().st_size
+    if size > _MAX_BYTES:
+        raise _refused(path, f"has {size} bytes", f"at most {_MAX_BYTES}")
+    data = read_bytes(path)
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from mapanything_data.errors import DataError
 from mapanything_data.storage.png_decoder import decode_plain_rgb
+from mapanything_data.storage.reading import read_bytes
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\x00\x00\x00\x00IEND\xaeB`\x82"  # the empty last chunk of every PNG: length, type, CRC
 _GREY, _RGB = 0, 2  # colour types of the PNG specification
+_REMEDY = "restore the picture or leave it out, or correct its rights"
 _FILTER_UP = 2  # filter type: each byte minus the byte above it
 
 
@@ -75,11 +77,11 @@ def decode_png(source: bytes | Path) -> NDArray[Any]:
         source: The file's content or its path.
 
     Raises:
-        DataError: It is not a PNG, is truncated or damaged, or holds an alpha channel or 16-bit colour.
+        DataError: It cannot be read, is not a PNG, is truncated or damaged, or holds an alpha channel or 16-bit colour.
     """
     import cv2
 
-    data = source if isinstance(source, bytes) else source.read_bytes()
+    data = source if isinstance(source, bytes) else read_bytes(source, remedy=_REMEDY)
     _check_signature(data, source)
     # Not every decoder release reports a truncated file, but every truncated file has lost its end.
     if not data.endswith(_END):
@@ -117,13 +119,9 @@ def read_png_size(path: Path) -> tuple[int, int]:
     """Width and height of a PNG, from its first bytes; whether the rest is sound is not looked at.
 
     Raises:
-        DataError: The file is missing or does not begin as a PNG.
+        DataError: The file cannot be read or does not begin as a PNG.
     """
-    try:
-        with path.open("rb") as file:
-            head = file.read(24)
-    except FileNotFoundError:
-        raise DataError(path, "the picture is missing", remedy="restore it, or leave it out") from None
+    head = read_bytes(path, most=24, remedy=_REMEDY)
     _check_signature(head, path)
     width, height = struct.unpack(">II", head[16:24])
     if not width or not height:

@@ -12,6 +12,21 @@ from typing import Any
 
 from mapanything_data.errors import DataError
 from mapanything_data.storage.atomic import write_atomic
+from mapanything_data.storage.reading import read_bytes
+
+_REMEDY = "run the stage that writes it, or correct the rights of the file"
+
+
+def read_text(path: Path) -> str:
+    """Read a file of UTF-8 text.
+
+    Raises:
+        DataError: The file cannot be read or is no UTF-8.
+    """
+    try:
+        return read_bytes(path, remedy=_REMEDY).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(path, f"is no UTF-8 text ({error})", remedy="restore the file") from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -23,12 +38,11 @@ def read_json(path: Path) -> Any:
     """Read a JSON document.
 
     Raises:
-        DataError: The file is missing or no JSON.
+        DataError: The file cannot be read or is no JSON.
     """
+    text = read_text(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(path, "the file is missing", remedy="run the stage that writes it") from None
+        return json.loads(text)
     except ValueError as error:
         raise DataError(path, f"is no JSON ({error})", remedy="restore the file, or run its stage again") from error
 
@@ -59,14 +73,9 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Read one JSON object a line.
 
     Raises:
-        DataError: The file is missing, or a line (named by its number) is no JSON object.
+        DataError: The file cannot be read, or a line (named by its number) is no JSON object.
     """
-    try:
-        lines = path.read_bytes().decode("utf-8").split("\n")
-    except FileNotFoundError:
-        raise DataError(path, "the file is missing", remedy="run the stage that writes it") from None
-    except UnicodeDecodeError as error:
-        raise DataError(path, f"is no UTF-8 text ({error})", remedy="restore the file") from error
+    lines = read_text(path).split("\n")
     if lines[-1] == "":  # what follows the last line break is no line
         lines.pop()
     return [_parse_row(path, number, line) for number, line in enumerate(lines, start=1)]
@@ -89,13 +98,12 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     """Read a table with a header line; all values are text.
 
     Raises:
-        DataError: The file is missing, or a row is longer or shorter than the header.
+        DataError: The file cannot be read, is no CSV, or a row is longer or shorter than the header.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, restkey="", restval=None))
-    except FileNotFoundError:
-        raise DataError(path, "the file is missing", remedy="run the stage that writes it") from None
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline=""), restkey="", restval=None))
+    except csv.Error as error:
+        raise DataError(path, f"is no CSV ({error})", remedy="restore the file") from error
     for number, row in enumerate(rows, start=2):
         if "" in row or None in row.values():
             raise DataError(

@@ -125,7 +125,7 @@ def _read_moment(index: Index, key: FrameKey) -> _Moment:
         return _Moment(key, None, None)
     try:
         return _Moment(key, annotation, read_cloud(index.root / key.file(PCD), annotation.T_world_lidar))
-    except (DataError, OSError):
+    except DataError:
         return _Moment(key, annotation, None)
 
 
@@ -190,7 +190,7 @@ def _camera_tiles(dataset: OPV2V, moment: _Moment, number: int) -> tuple[Image |
     """A camera's picture with boxes, the same with LiDAR, its depth map; None for what is not there or damaged."""
     try:
         image = read_image(dataset.folder / moment.key.file(f"camera{number}"))
-    except (DataError, OSError):
+    except DataError:
         return None, None, None
     annotation = moment.annotation
     depth = _depth_tile(dataset, moment.key, number)
@@ -211,5 +211,5 @@ def _camera_tiles(dataset: OPV2V, moment: _Moment, number: int) -> tuple[Image |
 def _depth_tile(dataset: OPV2V, key: FrameKey, number: int) -> Image | None:
     try:
         return colour_depth(read_depth(dataset.depth_folder / depth_file(key, number, dataset.depth_layout)))
-    except (DataError, OSError):
+    except DataError:
         return None

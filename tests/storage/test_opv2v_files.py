@@ -210,7 +210,7 @@ def test_a_truncated_picture_is_named(intact, tmp_path):
 
 
 def test_a_missing_picture_is_named(tmp_path):
-    with pytest.raises(DataError, match="the picture is missing"):
+    with pytest.raises(DataError, match="the file is missing"):
         read_image(tmp_path / "none.png")
 
 

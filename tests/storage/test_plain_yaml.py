@@ -79,7 +79,7 @@ def test_text_may_hold_the_characters_of_anchors(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match="No such file"):
+    with pytest.raises(DataError, match="the file is missing"):
         read_plain_yaml(tmp_path / "none.yaml")
 
 

@@ -109,7 +109,7 @@ def _read_annotations(files: AgentFiles) -> tuple[dict[int, Annotation], list[Fi
         if files.has(frame, YAML):
             try:
                 annotations[frame] = read_annotation(files.path(frame, YAML))
-            except (DataError, OSError) as error:
+            except DataError as error:
                 damaged[frame] = Mark(why_unreadable(files.path(frame, YAML), error))
     return annotations, list(tell(files, Severity.fail, "yaml", YAML, damaged, remedy=_RESTORE))
 
@@ -151,7 +151,7 @@ def _read_points(
     path = files.path(frame, PCD)
     try:
         cloud = read_cloud(path, annotation.T_world_lidar if annotation else Pose.identity())
-    except (DataError, OSError) as error:
+    except DataError as error:
         damaged[frame] = Mark(why_unreadable(path, error))
         return None
     sound = annotation is not None and frame not in observer.doubtful

@@ -15,6 +15,7 @@ from mapanything_data.errors import DataError
 from mapanything_data.geometry import project, transform_points
 from mapanything_data.scene import Camera
 from mapanything_data.scene.arrays import Floats
+from mapanything_data.storage.arrays import read_npy_dtype
 from mapanything_data.storage.opv2v import depth_file, read_depth
 
 AGREES = 0.02
@@ -66,10 +67,10 @@ class DepthLog:
         path = self.folder / depth_file(self.files.key(frame), self.camera, self.layout)
         try:
             depth = read_depth(path)
-        except (DataError, OSError) as error:
+        except DataError as error:
             self._mark("depth", frame, Mark(f"its depth map: {why_unreadable(path, error)}"))
             return
-        if path.suffix == ".npy" and (dtype := np.load(path, mmap_mode="r", allow_pickle=False).dtype) != np.float32:
+        if path.suffix == ".npy" and (dtype := read_npy_dtype(path)) != np.float32:
             self._mark("depth", frame, Mark(f"its depth map holds {dtype}, not float32"))
         if picture and depth.shape != picture:
             found = f"its depth map is {depth.shape[1]}x{depth.shape[0]}, the picture is {picture[1]}x{picture[0]}"

@@ -53,7 +53,7 @@ class CameraLog:
         path = self.files.path(frame, self.part)
         try:
             image = read_image(path)
-        except (DataError, OSError) as error:
+        except DataError as error:
             self.unreadable[frame] = Mark(why_unreadable(path, error))
             return None
         self.sequence.add(place, image, may_repeat=agent_stands)

@@ -85,8 +85,9 @@ def file_item(files: AgentFiles, frame: int, part: str) -> str:
     return key.file(part).as_posix() if part else str(key)
 
 
-def why_unreadable(path: Path, error: DataError | OSError) -> str:
+def why_unreadable(path: Path, error: DataError) -> str:
     """What to tell of a file that a reader refused."""
-    if path.is_file() and path.stat().st_size == 0:
-        return "the file is empty"
-    return error.found if isinstance(error, DataError) else f"cannot be read ({error.strerror})"
+    try:
+        return error.found if path.stat().st_size else "the file is empty"
+    except OSError:
+        return error.found

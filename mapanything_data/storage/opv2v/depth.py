@@ -30,16 +30,11 @@ def read_depth(path: Path) -> NDArray[np.float32]:
     one of three channels CARLA's code 1000 (R + 256 G + 65536 B) / (256^3 - 1), whose far plane becomes 0.
 
     Raises:
-        DataError: The file is missing, damaged, or no depth map.
+        DataError: The file cannot be read, is damaged, or no depth map.
     """
     if path.suffix == ".npy":
         return _metres(path, read_npy(path))
-    try:
-        image = decode_png(path)
-    except FileNotFoundError:
-        raise DataError(
-            path, "the file is missing", remedy="make it with the label stage, or correct the depth root"
-        ) from None
+    image = decode_png(path)
     if image.ndim == 3:
         levels = image.astype(np.float64) @ np.array([1.0, 256.0, 65536.0])
         depth = _CARLA_FAR * levels / _CARLA_LEVELS

@@ -99,12 +99,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """A picture, [H, W, 3] uint8 RGB.
 
     Raises:
-        DataError: It is missing, damaged or not in colour.
+        DataError: It cannot be read, is damaged or not in colour.
     """
-    try:
-        image = decode_png(path)
-    except FileNotFoundError:
-        raise DataError(path, "the picture is missing", remedy="download it again, or leave the frame out") from None
+    image = decode_png(path)
     if image.ndim != 3:
         raise DataError(path, f"is a grey picture of {image.dtype}", expected="RGB", remedy="restore the picture")
     return image

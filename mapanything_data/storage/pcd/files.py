@@ -19,6 +19,7 @@ from mapanything_data.storage.atomic import write_atomic
 from mapanything_data.storage.pcd import lzf
 from mapanything_data.storage.pcd.header import ENCODINGS, PADDING, REMEDY, Field, Header, header_text, parse_header
 from mapanything_data.storage.pcd.text import parse_points
+from mapanything_data.storage.reading import read_bytes
 
 Encoding = Literal["ascii", "binary", "binary_compressed"]
 
@@ -48,13 +49,11 @@ def read_pcd(source: Path | bytes) -> PcdFile:
         source: The file's path or its content.
 
     Raises:
-        DataError: The file is missing, damaged or truncated, holds more than its header says, or another version.
+        DataError: The file cannot be read, is damaged or truncated, holds more than its header says, or another
+            version.
     """
     where = "PCD data" if isinstance(source, bytes) else str(source)
-    try:
-        data = source if isinstance(source, bytes) else source.read_bytes()
-    except FileNotFoundError:
-        raise DataError(where, "the file is missing", remedy=REMEDY) from None
+    data = source if isinstance(source, bytes) else read_bytes(source)
     header = parse_header(data, where)
     read = {"ascii": _read_ascii, "binary": _read_binary, "binary_compressed": _read_compressed}[header.encoding]
     return PcdFile(read(header, data, where), header.width, header.height, header.viewpoint)
