@@ -95,11 +95,7 @@ def _read_files(
     image = read_image(options.folder / key.file(f"camera{number}"))
     path = options.depth_folder / depth_file(key, number, options.depth_layout)
     depth = read_depth_of_size(path, width=image.shape[1], height=image.shape[0])
-    try:
-        camera = cameras[number].camera(image.shape[1], image.shape[0])
-    except ValueError as error:
-        found = f"camera{number}.intrinsic: {error}"
-        raise DataError(annotation_file, found, remedy="restore the file") from None
+    camera = cameras[number].camera(image.shape[1], image.shape[0])
     return image, depth, camera, cameras[number].T_world_camera
 
 

@@ -197,10 +197,7 @@ def _camera_tiles(dataset: OPV2V, moment: _Moment, number: int) -> tuple[Image |
     if annotation is None or number not in annotation.cameras:
         return image, None, depth
     given = annotation.cameras[number]
-    try:
-        camera = given.camera(image.shape[1], image.shape[0])
-    except ValueError:  # a skew, which check tells of
-        return image, None, depth
+    camera = given.camera(image.shape[1], image.shape[0])
     with_boxes = draw_boxes(image, camera, given.T_world_camera, annotation.vehicles.boxes())
     if moment.cloud is None:
         return with_boxes, None, depth

@@ -131,7 +131,11 @@ def zoom(intrinsic):
 def test_a_skew_is_found(root_with_depth):
     edit(root_with_depth, ONE, 70, lambda content: content["camera0"]["intrinsic"][0].__setitem__(1, 0.01))
 
-    assert findings(root_with_depth) == [("FAIL", "intrinsics", frame_item(ONE, 70, "yaml"))]
+    (finding,) = all_findings(root_with_depth)
+
+    assert (finding.check, finding.item) == ("yaml", frame_item(ONE, 70, "yaml"))
+    assert finding.found.startswith("camera0.intrinsic is")
+    assert "has skew 0.01" in finding.found
 
 
 def test_a_camera_that_the_yaml_does_not_name_is_found(opv2v_root):

@@ -442,7 +442,7 @@ def damage(root, damaged):
     ("damaged", "found"),
     [
         ("no camera2", "names no camera2"),
-        ("skew", "camera0.intrinsic: matrix has skew 3.0"),
+        ("skew", "camera0.intrinsic is [["),
         ("small depth", "is 40x30, but its picture is 80x60"),
         ("half a depth", "is no readable .npy array"),
         ("a folder", "cannot be read (Is a directory)"),

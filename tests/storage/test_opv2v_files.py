@@ -167,6 +167,8 @@ def test_a_frame_of_a_roadside_unit_may_lack_the_pose_and_speed_of_a_vehicle(fra
         (lambda c: c.update(lidar_pose=[1, 2, 3, 4, 5, float("nan")]), "lidar_pose is"),
         (lambda c: c["camera2"]["intrinsic"][0].__setitem__(0, 0.0), "camera2.intrinsic is [[0.0"),
         (lambda c: c["camera2"].update(intrinsic=[[1, 0], [0, 1]]), "camera2.intrinsic is"),
+        (lambda c: c["camera2"]["intrinsic"][0].__setitem__(1, 0.01), "camera2.intrinsic is"),
+        (lambda c: c["camera2"]["intrinsic"][1].__setitem__(0, 0.01), "camera2.intrinsic is"),
         (lambda c: c["camera3"]["extrinsic"][0].__setitem__(0, 7.0), "camera3.extrinsic is no rigid transform"),
         (lambda c: c["vehicles"].update(car=c["vehicles"].pop(5)), "vehicles.car is no id"),
         (lambda c: c["vehicles"].update({5: [1]}), "vehicles.5 is list"),

@@ -22,8 +22,6 @@ EXTRINSIC_M, EXTRINSIC_RAD = 1e-3, 1e-3
 """How far `extrinsic` may be from `cords` and `lidar_pose`. Sound files agree to 1e-13."""
 RIG_M, RIG_RAD, RIG_PIXELS = 0.01, 0.005, 0.1
 """How far the cameras of an agent may move against its LiDAR, and their intrinsics vary."""
-SKEW_PIXELS = 1e-6
-"""Cameras of OPV2V have none, and a reader refuses it."""
 MOUNT_M, MOUNT_RAD = 0.05, 0.01
 """How far the LiDAR may move against the agent."""
 RIGS_M, RIGS_RAD = 0.05, 0.02
@@ -159,8 +157,6 @@ def _check_cameras(rig: Rig, files: AgentFiles, annotations: Mapping[int, Annota
         for place in np.flatnonzero((metres > RIG_M) | (radians > RIG_RAD)):
             found = f"camera{number} is {metres[place]:.3f} m, {radians[place]:.4f} rad from its usual place on the rig"
             moved[sound[place]] = Mark(found, float(metres[place] + radians[place]))
-        for place in np.flatnonzero((np.abs(K[:, 0, 1]) > SKEW_PIXELS) | (K[:, 1, 0] != 0)):
-            zoomed[sound[place]] = Mark(f"intrinsic of camera{number} has a skew of {K[place, 0, 1]:g} pixels")
         pixels = np.abs(K - rig.intrinsics[number]).max(axis=(1, 2))
         for place in np.flatnonzero(pixels > RIG_PIXELS):
             found = f"intrinsic of camera{number} is {pixels[place]:.2f} pixels from the usual one"

@@ -41,7 +41,7 @@ class CameraAnnotation:
     Attributes:
         T_world_camera: Camera to world.
         T_camera_lidar: LiDAR to camera, as the file has it; equals inv(T_world_camera) @ T_world_lidar in sound files.
-        intrinsics: K, [3, 3] float64, pixels, integer pixel centres.
+        intrinsics: K, [3, 3] float64, pixels, integer pixel centres, without skew.
     """
 
     T_world_camera: Pose
@@ -173,11 +173,11 @@ def _read_cameras(content: _Mapping) -> dict[int, CameraAnnotation]:
 
 def _read_camera(content: _Mapping) -> CameraAnnotation:
     intrinsics = content.numbers("intrinsic", (3, 3)) - _HALF_PIXEL
-    sound = intrinsics[0, 0] > 0 and intrinsics[1, 1] > 0 and np.array_equal(intrinsics[2], [0, 0, 1])
-    if not sound:
-        raise content.error(
-            "intrinsic", f"is {(intrinsics + _HALF_PIXEL).tolist()}", "positive focal lengths, 0 0 1 below"
-        )
+    try:
+        Camera.from_matrix(intrinsics, 1, 1)  # of any size
+    except ValueError as error:
+        found = f"is {(intrinsics + _HALF_PIXEL).tolist()}: {error}"
+        raise content.error("intrinsic", found, "positive focal lengths, no skew, 0 0 1 below") from None
     return CameraAnnotation(
         T_world_camera=content.carla_pose("cords"),
         T_camera_lidar=content.pose("extrinsic", opencv_from_ue(content.numbers("extrinsic", (4, 4)))),
