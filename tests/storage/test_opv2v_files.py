@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 
 import numpy as np
@@ -27,6 +28,7 @@ from mapanything_data.storage.opv2v import (
 from mapanything_data.storage.png import encode_png
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "200"))
+LARGE_NUMBERS = [b"1.0e+308", b"1e999", b"9" * 25, b"9" * 400, b"9" * 5000, b"0x" + b"f" * 5000]
 KEY = FrameKey("train", "2021_08_16_22_26_00", "962", "000068")
 
 
@@ -171,6 +173,12 @@ def test_a_frame_of_a_roadside_unit_may_lack_the_pose_and_speed_of_a_vehicle(fra
         (lambda c: c["camera2"]["intrinsic"][1].__setitem__(0, 0.01), "camera2.intrinsic is"),
         (lambda c: c["camera3"]["extrinsic"][0].__setitem__(0, 7.0), "camera3.extrinsic is no rigid transform"),
         (lambda c: c["vehicles"].update(car=c["vehicles"].pop(5)), "vehicles.car is no id"),
+        (lambda c: c["vehicles"].update({10**25: c["vehicles"].pop(5)}), f"vehicles.{10**25} is no id"),
+        (lambda c: c["vehicles"].update({2**63: c["vehicles"].pop(5)}), f"vehicles.{2**63} is no id"),
+        (lambda c: c.update(ego_speed=10**400), "ego_speed is 1000"),
+        (lambda c: c["lidar_pose"].__setitem__(1, 10**400), "lidar_pose is [-0.48"),
+        (lambda c: c["true_ego_pos"].__setitem__(4, 1e300), "true_ego_pos is [0.0"),
+        (lambda c: c["vehicles"][5].update(location=[1e308, 0, 0], center=[1e308, 0, 0]), "vehicles.5.location is"),
         (lambda c: c["vehicles"].update({5: [1]}), "vehicles.5 is list"),
         (lambda c: c["vehicles"][5].update(extent="big"), "vehicles.5.extent is 'big'"),
         (lambda c: c.update(vehicles=[1]), "vehicles is list"),
@@ -193,7 +201,7 @@ def test_a_damaged_annotation_is_read_or_refused_and_never_anything_else(intact,
     for _ in range(data.draw(st.integers(1, 5))):
         start = data.draw(st.integers(0, len(content)))
         inserted = data.draw(
-            st.binary(max_size=6) | st.sampled_from([b"[", b"]", b"- ", b"\n", b": ", b"'", b"1e999", b"~"])
+            st.binary(max_size=6) | st.sampled_from([b"[", b"]", b"- ", b"\n", b": ", b"'", b"~", *LARGE_NUMBERS])
         )
         content[start : start + data.draw(st.integers(0, 12))] = inserted
     path = tmp_path / "damaged.yaml"
@@ -201,6 +209,19 @@ def test_a_damaged_annotation_is_read_or_refused_and_never_anything_else(intact,
 
     with suppress(DataError):
         read_annotation(path).vehicles.boxes()
+
+
+@given(data=st.data())
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_number_of_any_size_in_place_of_another_is_read_or_refused(intact, tmp_path, data):
+    content = (intact / KEY.file("yaml")).read_bytes()
+    number = data.draw(st.sampled_from(list(re.finditer(rb"-?[0-9.]+", content))))
+    (tmp_path / "damaged.yaml").write_bytes(
+        content[: number.start()] + data.draw(st.sampled_from(LARGE_NUMBERS)) + content[number.end() :]
+    )
+
+    with suppress(DataError):
+        read_annotation(tmp_path / "damaged.yaml").vehicles.boxes()
 
 
 def test_a_truncated_picture_is_named(intact, tmp_path):

@@ -7,7 +7,8 @@ this module converts in both directions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -264,14 +265,17 @@ class _Mapping:
 
     def keys_like(self, prefix: str) -> list[str]:
         """Keys that are the prefix and a number."""
-        names = [key for key in self._content if isinstance(key, str) and key.startswith(prefix)]
-        return [name for name in names if name.removeprefix(prefix).isdecimal()]
+        texts = [key for key in self._content if isinstance(key, str)]
+        return [text for text in texts if re.fullmatch(rf"{prefix}[0-9]{{1,9}}", text)]
 
     def integer_key(self, key: Any) -> int:
         try:
-            return int(str(key))
+            number = int(str(key))
         except ValueError:
-            raise self.error(str(key), "is no id", "an integer") from None
+            number = _NO_ID
+        if not -_NO_ID < number < _NO_ID:
+            raise self.error(_shortened(key, str), "is no id", "an integer of 64 bits")
+        return number
 
     def mapping(self, key: Any) -> _Mapping:
         return _Mapping(self._path, self._name(key), self._value(key))
@@ -283,13 +287,13 @@ class _Mapping:
         value = self._value(key)
         try:
             numbers = np.array(value, dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             numbers = np.empty(0)
         if numbers.shape != shape:
             expected = f"{' x '.join(map(str, shape))} numbers" if shape else "a number"
             raise self.error(key, f"is {_shortened(value)}", expected)
-        if not np.isfinite(numbers).all():
-            raise self.error(key, f"is {_shortened(value)}", "finite numbers")
+        if not (np.abs(numbers) <= _LARGEST).all():
+            raise self.error(key, f"is {_shortened(value)}", f"finite numbers up to {_LARGEST:g}")
         return numbers
 
     def carla_pose(self, key: str) -> Pose:
@@ -314,8 +318,14 @@ class _Mapping:
 
 
 _RESTORE = "restore the file from its archive, or leave the frame out"
+_NO_ID = 2**63
+_LARGEST = 1e9
+"""Of metres, degrees, km/h and pixels; products of a few of them stay far from the largest float."""
 
 
-def _shortened(value: Any) -> str:
-    text = repr(value)
+def _shortened(value: Any, text_of: Callable[[Any], str] = repr) -> str:
+    try:
+        text = text_of(value)
+    except ValueError:  # an integer of more digits than Python writes out
+        return "an integer of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."

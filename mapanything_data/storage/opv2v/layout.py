@@ -30,8 +30,9 @@ CAMERAS = (0, 1, 2, 3)
 YAML, PCD = "yaml", "pcd"
 """Parts of a frame, beside `camera0` to `camera3`."""
 
-_FRAME_FILE = re.compile(r"(\d+)(?:\.(yaml|pcd)|_(camera\d+)\.png)")
-_AGENT_NAME = re.compile(r"-?\d+")
+# Numbers of up to 18 digits fit into 64 bits.
+_FRAME_FILE = re.compile(r"([0-9]{1,18})(?:\.(yaml|pcd)|_(camera[0-9]{1,9})\.png)")
+_AGENT_NAME = re.compile(r"-?[0-9]{1,18}")
 
 
 @component("dataset", "opv2v")
