@@ -25,6 +25,7 @@ from mapanything_data.storage.opv2v import (
     read_snapshot,
     write_depth,
 )
+from mapanything_data.storage.pcd import write_pcd
 from mapanything_data.storage.png import encode_png
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "200"))
@@ -265,6 +266,47 @@ def test_the_red_byte_of_a_point_is_its_intensity(tmp_path):
 
     assert cloud.points.tolist() == [[2, -3, 1]]  # forward 1, right 2, up 3
     assert np.allclose(cloud.intensity, 128 / 255)
+
+
+XYZ = {axis: np.zeros(2, np.float32) for axis in "xyz"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "intensity"),
+    [
+        ({}, [0, 0]),
+        ({"intensity": np.array([0.25, 3], np.float64)}, [0.25, 3]),
+        ({"intensity": np.array([51, 255], np.uint8)}, [0.2, 1]),
+        ({"intensity": np.array([7, -1], np.int16)}, [7, -1]),
+        ({"intensity": np.ones((2, 2), np.float32)}, [0, 0]),
+        ({"rgb": np.array([0x330000, 0xFF0000], np.uint32)}, [0.2, 1]),
+        ({"rgb": np.array([1.0, 2.0], np.float64), "intensity": np.array([0.25, 0.5], np.float32)}, [0.25, 0.5]),
+        ({"rgb": np.array([1, 2], np.uint8)}, [0, 0]),
+        ({"rgb": np.zeros((2, 3), np.uint8), "intensity": np.array([0.25, 0.5], np.float32)}, [0.25, 0.5]),
+        ({"rgb": np.zeros((2, 3), np.float32)}, [0, 0]),
+        ({"normal": np.zeros((2, 3), np.float32)}, [0, 0]),
+    ],
+)
+def test_a_cloud_may_have_any_fields_beside_its_coordinates(tmp_path, fields, intensity):
+    write_pcd(tmp_path / "a.pcd", XYZ | fields)
+
+    cloud = read_cloud(tmp_path / "a.pcd", agent_pose(962, 68))
+
+    assert np.allclose(cloud.intensity, intensity)
+    assert cloud.intensity.dtype == np.float32
+
+
+def test_coordinates_of_several_values_are_refused(tmp_path):
+    write_pcd(tmp_path / "a.pcd", XYZ | {"y": np.zeros((2, 2), np.float32)})
+
+    with pytest.raises(DataError, match=r"has the fields x, y \(2 values\), z"):
+        read_cloud(tmp_path / "a.pcd", agent_pose(962, 68))
+
+
+def test_a_coordinate_that_float32_cannot_hold_is_infinite(tmp_path):
+    write_pcd(tmp_path / "a.pcd", XYZ | {"y": np.array([1e300, 1.0])})
+
+    assert read_cloud(tmp_path / "a.pcd", agent_pose(962, 68)).points[:, 0].tolist() == [np.inf, 1]
 
 
 def test_a_depth_map_of_another_size_than_its_picture_is_refused(intact, tmp_path):

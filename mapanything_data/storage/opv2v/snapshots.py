@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,29 +128,25 @@ def read_depth_of_size(path: Path, width: int, height: int) -> NDArray[np.float3
 def read_cloud(path: Path, T_world_lidar: Pose) -> PointCloud:
     """A LiDAR sweep. The files count on Unreal's axes; the points returned on OpenCV's.
 
-    Points that are not finite are kept. Intensity is the red byte of `rgb`, or `intensity` where the file has it.
+    Points that are not finite are kept. Intensity is the red byte of `rgb` where that is a packed colour of 4 bytes;
+    else `intensity`, of which integers of one byte count to 255, others and floats are taken as they are; else 0.
 
     Raises:
-        DataError: The file is missing, damaged, or lacks x, y or z.
+        DataError: The file cannot be read, is damaged, or lacks x, y or z or one of them has several values.
     """
     fields = read_pcd(path).fields
-    missing = [axis for axis in "xyz" if axis not in fields]
-    if missing:
+    if not all(axis in fields and fields[axis].ndim == 1 for axis in "xyz"):
+        told = [name if values.ndim == 1 else f"{name} ({values.shape[1]} values)" for name, values in fields.items()]
         raise DataError(
             path,
-            f"has the fields {', '.join(fields)}",
-            expected="x, y, z",
+            f"has the fields {', '.join(told)}",
+            expected="x, y, z, one value each",
             remedy="restore the file from its archive",
         )
-    points_ue = np.stack([fields[axis] for axis in "xyz"], axis=-1).astype(np.float32)
-    if "rgb" in fields:
-        intensity = unpack_rgb(fields["rgb"])[:, 0] / np.float32(255)
-    elif "intensity" in fields:
-        intensity = fields["intensity"].astype(np.float32)
-    else:
-        intensity = np.zeros(len(points_ue), np.float32)
-    points = np.stack([points_ue[:, 1], -points_ue[:, 2], points_ue[:, 0]], axis=-1)
-    return PointCloud(points=points, intensity=intensity, T_world_lidar=T_world_lidar)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is no place either: infinite
+        x, y, z = (fields[axis].astype(np.float32) for axis in "xyz")
+        points = np.stack([y, -z, x], axis=-1)
+        return PointCloud(points=points, intensity=_intensity(fields, len(points)), T_world_lidar=T_world_lidar)
 
 
 def write_cloud(path: Path, cloud: PointCloud) -> None:
@@ -158,6 +155,16 @@ def write_cloud(path: Path, cloud: PointCloud) -> None:
     colours = np.zeros((len(x), 3), np.uint8)
     colours[:, 0] = np.rint(cloud.intensity * 255)
     write_pcd(path, {"x": x, "y": y, "z": z, "rgb": pack_rgb(colours)}, "ascii")
+
+
+def _intensity(fields: Mapping[str, NDArray[Any]], points: int) -> NDArray[np.float32]:
+    rgb, intensity = fields.get("rgb"), fields.get("intensity")
+    if rgb is not None and rgb.ndim == 1 and rgb.dtype.itemsize == 4:
+        return unpack_rgb(rgb)[:, 0] / np.float32(255)
+    if intensity is not None and intensity.ndim == 1:
+        full = 255 if intensity.dtype == np.uint8 else 1
+        return intensity.astype(np.float32) / np.float32(full)
+    return np.zeros(points, np.float32)
 
 
 def annotation_of(snapshot: Snapshot) -> Annotation:
