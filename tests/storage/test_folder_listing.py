@@ -55,6 +55,36 @@ def test_an_unchanged_folder_is_not_read_again(root, tmp_path):
     assert list_again(root, tmp_path / "memory") == (["one", "two"], 0)
 
 
+def kind_again(root, memory, name):
+    listing = FolderListing(root, memory)
+    kind = listing.entries(root / "a")[name]
+    listing.remember()
+    return kind
+
+
+def test_a_link_is_followed_anew_each_time(root, tmp_path):
+    target = tmp_path / "disk"
+    (root / "a" / "link").symlink_to(target)
+    settle(root / "a")
+
+    assert kind_again(root, tmp_path / "memory", "link") == "unreadable"
+    target.mkdir()  # the disk is mounted: the folder of the link does not change
+    assert kind_again(root, tmp_path / "memory", "link") == "folder"
+    target.rmdir()
+    target.touch()
+    assert kind_again(root, tmp_path / "memory", "link") == "file"
+    target.unlink()
+    assert kind_again(root, tmp_path / "memory", "link") == "unreadable"
+
+
+def test_what_is_unreadable_is_asked_anew_each_time(root, tmp_path):
+    os.mkfifo(root / "a" / "pipe")
+    settle(root / "a")
+
+    assert list_again(root, tmp_path / "memory") == (["one", "pipe", "two"], 1)
+    assert list_again(root, tmp_path / "memory") == (["one", "pipe", "two"], 1)
+
+
 def test_a_new_file_and_a_removed_one_are_seen(root, tmp_path):
     list_again(root, tmp_path / "memory")
     (root / "a" / "three").touch()

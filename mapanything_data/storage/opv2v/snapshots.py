@@ -158,13 +158,13 @@ def write_cloud(path: Path, cloud: PointCloud) -> None:
 
 
 def _intensity(fields: Mapping[str, NDArray[Any]], points: int) -> NDArray[np.float32]:
-    rgb, intensity = fields.get("rgb"), fields.get("intensity")
+    rgb, given = fields.get("rgb"), fields.get("intensity")
+    intensity = np.zeros(points, np.float32)
     if rgb is not None and rgb.ndim == 1 and rgb.dtype.itemsize == 4:
-        return unpack_rgb(rgb)[:, 0] / np.float32(255)
-    if intensity is not None and intensity.ndim == 1:
-        full = 255 if intensity.dtype == np.uint8 else 1
-        return intensity.astype(np.float32) / np.float32(full)
-    return np.zeros(points, np.float32)
+        intensity = unpack_rgb(rgb)[:, 0] / np.float32(255)
+    elif given is not None and given.ndim == 1:
+        intensity = given.astype(np.float32) / np.float32(255 if given.dtype == np.uint8 else 1)
+    return intensity
 
 
 def annotation_of(snapshot: Snapshot) -> Annotation:
