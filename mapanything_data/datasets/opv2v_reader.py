@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mapanything_data.datasets.opv2v_options import ViewOptions
 from mapanything_data.datasets.views import ViewDict, make_view
-from mapanything_data.errors import DataError
 from mapanything_data.geometry.resampling import cover
-from mapanything_data.scene import Camera, Pose
-from mapanything_data.storage.opv2v import (
-    CameraAnnotation,
-    FrameKey,
-    depth_file,
-    read_cameras,
-    read_depth_of_size,
-    read_image,
-)
-from mapanything_data.storage.opv2v.layout import YAML
+from mapanything_data.scene import Pose
+from mapanything_data.storage.opv2v import FrameKey, read_cameras, read_view
+from mapanything_data.storage.opv2v.layout import YAML, camera_part
 
 Frames: TypeAlias = "tuple[FrameKey, ...]"
 """Frames that a sample takes its views from, that of view 0 first."""
@@ -61,7 +52,14 @@ def read_views(
     T_reference_world: Pose | None = None
     views: list[ViewDict] = []
     for frame, number in choices:
-        image, depth, camera, T_world_camera = _read_files(options, frames[frame], number, cameras[frame])
+        camera, T_world_camera, image, depth = read_view(
+            options.folder,
+            frames[frame],
+            cameras[frame],
+            number,
+            depth_root=options.depth_folder,
+            depth_layout=options.depth_layout,
+        )
         place = None
         if rng:
             colours = colours if options.colour.same_for_all_views else options.colour.draw(rng)
@@ -84,27 +82,12 @@ def read_views(
     return views
 
 
-def _read_files(
-    options: ViewOptions, key: FrameKey, number: int, cameras: Mapping[int, CameraAnnotation]
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], Camera, Pose]:
-    """Picture, depth map, intrinsics and T_world_camera."""
-    annotation_file = options.folder / key.file(YAML)
-    if number not in cameras:
-        found = f"names no camera{number}"
-        raise DataError(annotation_file, found, remedy="restore the file, or leave the camera out")
-    image = read_image(options.folder / key.file(f"camera{number}"))
-    path = options.depth_folder / depth_file(key, number, options.depth_layout)
-    depth = read_depth_of_size(path, width=image.shape[1], height=image.shape[0])
-    camera = cameras[number].camera(image.shape[1], image.shape[0])
-    return image, depth, camera, cameras[number].T_world_camera
-
-
 def _provenance(frames: Frames, key: FrameKey, camera: int) -> dict[str, Any]:
     agents = list(dict.fromkeys(frame.agent for frame in frames))
     return {
         "dataset": "opv2v",
         "label": f"{key.split}/{key.scenario}",
-        "instance": f"{key.agent}/{key.frame}/camera{camera}",
+        "instance": f"{key.agent}/{key.frame}/{camera_part(camera)}",
         "agent": agents.index(key.agent),
         "agent_id": int(key.agent),
         "is_metric_scale": True,

@@ -16,6 +16,7 @@ from mapanything_data.labelers.protocol import Labels, LabelView, Moment, Needs,
 from mapanything_data.scene import Box3D, Detections
 from mapanything_data.scene.arrays import Floats
 from mapanything_data.storage.detections import detection_writers
+from mapanything_data.storage.opv2v.layout import LABEL, camera_part
 
 
 @component("labeler", "boxes3d")
@@ -24,7 +25,7 @@ class Boxes3D:
     """2D boxes of the annotated vehicles, with truncation, distance and, from depth maps, occlusion."""
 
     columns: ClassVar[tuple[str, ...]] = ("frame", "camera", "vehicles", "in_picture", "boxes")
-    class_names: ClassVar[tuple[str, ...]] = ("vehicle",)
+    class_names: ClassVar[tuple[str, ...]] = (LABEL,)
 
     depth: bool = False
     """Whether to tell occlusion from the data set's depth maps; without them it is null."""
@@ -80,7 +81,7 @@ class OpenBoxes3D:
         rows: list[Row] = []
         for number, view in sorted(moment.views.items()):
             detections, attributes, in_picture = self._detect(view, moment.boxes)
-            stem = f"{moment.name}_camera{number}"
+            stem = f"{moment.name}_{camera_part(number)}"
             files |= detection_writers(stem, detections, view.camera.width, view.camera.height, attributes)
             rows.append(
                 {

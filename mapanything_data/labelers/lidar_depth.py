@@ -21,6 +21,7 @@ from mapanything_data.scene import Pose
 from mapanything_data.storage.arrays import write_npy
 from mapanything_data.storage.atomic import write_atomic
 from mapanything_data.storage.opv2v import write_depth
+from mapanything_data.storage.opv2v.layout import EGO_BACK, EGO_FRONT, EGO_SIDE, camera_part
 from mapanything_data.storage.png import encode_png
 
 MEASURED, FILLED = 255, 128
@@ -62,11 +63,11 @@ class LidarDepth:
     """The part of the difference in depth that does not grow with it, metres."""
     ego_body: bool = True
     """Whether to take out points on the body of the vehicle that carries the LiDAR."""
-    ego_body_front: float = 2.95
+    ego_body_front: float = EGO_FRONT
     """How far the body reaches ahead of the LiDAR, metres."""
-    ego_body_back: float = 1.95
+    ego_body_back: float = EGO_BACK
     """How far the body reaches behind the LiDAR, metres."""
-    ego_body_side: float = 1.1
+    ego_body_side: float = EGO_SIDE
     """How far the body reaches to either side of the LiDAR, metres."""
     png: bool = False
     """Whether to write depth as 16-bit PNG in steps of 1/256 m, too."""
@@ -129,7 +130,7 @@ class OpenLidarDepth:
         files: dict[str, Writer] = {}
         rows: list[Row] = []
         for number, view in sorted(moment.views.items()):
-            stem = f"{moment.name}_camera{number}"
+            stem = f"{moment.name}_{camera_part(number)}"
             depth, fates = self._depth(view, points, T_world_lidar)
             files |= self._files(stem, depth)
             rows.append(

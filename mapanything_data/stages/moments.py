@@ -15,15 +15,12 @@ from mapanything_data.storage.opv2v import (
     Annotation,
     FrameKey,
     Scenario,
-    depth_file,
     read_annotation,
     read_cloud,
-    read_image,
+    read_view,
 )
-from mapanything_data.storage.opv2v.annotation import LABEL, Vehicles
-from mapanything_data.storage.opv2v.layout import PCD, YAML
-from mapanything_data.storage.opv2v.snapshots import camera_annotation, read_depth_of_size
-from mapanything_data.storage.png import read_png_size
+from mapanything_data.storage.opv2v.annotation import Vehicles
+from mapanything_data.storage.opv2v.layout import LABEL, PCD, YAML
 
 TWO_WHEELER = np.array([0.6, 1.3, 1.3])
 """Half sizes along right, down, forward of what CARLA gives none, metres: generous, and centred on the road."""
@@ -62,21 +59,20 @@ class MomentReader:
 
     def _cameras(self, frame: int, annotation: Annotation) -> list[int]:
         """Those that have a picture; a missing one has nothing to be labelled, and the check reports it."""
-        parts = self._scenario.agents[self._agent].parts[frame]
-        return [number for number in sorted(annotation.cameras) if f"camera{number}" in parts]
+        pictures = self._scenario.agents[self._agent].cameras(frame)
+        return [number for number in pictures if number in annotation.cameras]
 
     def _view(self, key: FrameKey, annotation: Annotation, number: int) -> LabelView:
-        picture = self._dataset.folder / key.file(f"camera{number}")
-        image = read_image(picture) if self._needs.images else None
-        width, height = image.shape[1::-1] if image is not None else read_png_size(picture)
-        depth = None
-        if self._needs.depth:
-            path = self._dataset.depth_folder / depth_file(key, number, self._dataset.depth_layout)
-            depth = read_depth_of_size(path, width, height)
-        camera = camera_annotation(self._dataset.folder, key, annotation, number)
-        return LabelView(
-            camera=camera.camera(width, height), T_world_camera=camera.T_world_camera, image=image, depth=depth
+        seen = read_view(
+            self._dataset.folder,
+            key,
+            annotation.cameras,
+            number,
+            with_image=self._needs.images,
+            depth_root=self._dataset.depth_folder if self._needs.depth else None,
+            depth_layout=self._dataset.depth_layout,
         )
+        return LabelView(camera=seen.camera, T_world_camera=seen.T_world_camera, image=seen.image, depth=seen.depth)
 
     def _sweeps(self, frame: int) -> Iterator[Sweep]:
         """The own sweep of the moment, then those of other agents and moments, as far as there are any."""

@@ -22,7 +22,7 @@ from mapanything_data.storage.opv2v import (
     read_image,
     read_index,
 )
-from mapanything_data.storage.opv2v.layout import CAMERAS, PCD, YAML
+from mapanything_data.storage.opv2v.layout import CAMERAS, PCD, YAML, camera_part
 from mapanything_data.viz.boxes import (
     BOX_COLOUR,
     Colour,
@@ -100,9 +100,7 @@ def _describe(dataset: OPV2V, index: Index, scenario: Scenario, *, with_pictures
         "ids": ", ".join(agent.name for agent in agents),
         "frames": sum(len(agent.frames) for agent in agents),
         "common frames": len(scenario.common_frames()),
-        "pictures": sum(
-            part.startswith("camera") for agent in agents for parts in agent.parts.values() for part in parts
-        ),
+        "pictures": sum(len(agent.cameras(frame)) for agent in agents for frame in agent.frames),
         "shown frame": frame,
         "vehicles in it": len(np.unique(np.concatenate(lists))) if lists else 0,
         "points in it": sum(len(moment.cloud.points) for moment in moments if moment.cloud),
@@ -176,7 +174,7 @@ def _agent_picture(dataset: OPV2V, moment: _Moment) -> Picture:
     columns = [_camera_tiles(dataset, moment, number) for number in numbers]
     rows = list(zip(*columns, strict=True))
     told = [what for what, row in zip(("boxes", "LiDAR", "depth"), rows, strict=True) if _any_picture(row)]
-    names = ", ".join(_CAMERA_NAMES.get(number, f"camera{number}") for number in numbers)
+    names = ", ".join(_CAMERA_NAMES.get(number, camera_part(number)) for number in numbers)
     caption = f"agent {moment.key.agent}, frame {moment.key.frame}: {names}; {' / '.join(told) or 'unreadable'}"
     shown = [row for row in rows if _any_picture(row)]
     return Picture(caption, mosaic(shown, _TILE_WIDTH) if shown else None, width=FULL_WIDTH)
@@ -189,7 +187,7 @@ def _any_picture(row: Sequence[Image | None]) -> bool:
 def _camera_tiles(dataset: OPV2V, moment: _Moment, number: int) -> tuple[Image | None, Image | None, Image | None]:
     """A camera's picture with boxes, the same with LiDAR, its depth map; None for what is not there or damaged."""
     try:
-        image = read_image(dataset.folder / moment.key.file(f"camera{number}"))
+        image = read_image(dataset.folder / moment.key.file(camera_part(number)))
     except DataError:
         return None, None, None
     annotation = moment.annotation

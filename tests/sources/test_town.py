@@ -92,6 +92,7 @@ def test_agents_know_each_other_and_agree_on_every_box(snapshots):
         assert agent not in boxes
         assert boxes.keys() == snapshot.box_speeds.keys()
         assert len(boxes) > 50
+        assert {box.label for box in snapshot.boxes} == {"vehicle"}  # as it is read back
         for other, there in snapshots.items():
             if other == agent:
                 continue

@@ -13,6 +13,7 @@ from mapanything_data.errors import DataError
 from mapanything_data.labelers.protocol import Needs
 from mapanything_data.stages.moments import TWO_WHEELER, MomentReader
 from mapanything_data.storage.opv2v import OPV2V, read_annotation, read_index, write_annotation
+from mapanything_data.storage.plain_yaml import dump_plain_yaml, read_plain_yaml
 
 FRAMES = (68, 70, 72, 74)
 FOLDER = "train/2021_08_16_22_26_00"
@@ -94,6 +95,25 @@ def test_a_vehicle_without_a_size_has_that_of_a_two_wheeler_at_another_moment(ro
     (box,) = (box for box in moment(root, clouds=True, frames_before=1).boxes_at[68] if box.id == 5)
 
     assert box.extent.tolist() == TWO_WHEELER.tolist()
+
+
+def test_a_skew_is_told_before_anything_is_labelled(root):
+    path = root / FOLDER / "962" / "000070.yaml"
+    content = read_plain_yaml(path)
+    content["camera1"]["intrinsic"][0][1] = 0.5
+    path.write_text(dump_plain_yaml(content))
+
+    with pytest.raises(DataError, match=r"000070\.yaml: camera1\.intrinsic is .* has skew 0\.5"):
+        moment(root)
+
+
+def test_pictures_are_opened_for_their_size_alone_where_nobody_wants_them(root):
+    for path in root.glob(f"{FOLDER}/962/000070_camera*.png"):
+        path.write_bytes(path.read_bytes()[:24])
+
+    assert moment(root).views[3].camera.width == WIDTH
+    with pytest.raises(DataError, match="truncated"):
+        moment(root, images=True)
 
 
 def test_a_damaged_file_of_another_moment_is_named(root):

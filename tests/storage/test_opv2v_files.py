@@ -71,6 +71,11 @@ def test_a_snapshot_survives_the_way_to_the_disk_and_back(intact):
         assert np.allclose(one.corners(), other.corners(), atol=1e-12)
 
 
+def test_a_camera_that_the_frame_does_not_name_is_told_with_those_it_names(intact):
+    with pytest.raises(DataError, match=r"(?s)000068\.yaml: names no camera7.*camera0, camera1, camera2, camera3"):
+        read_snapshot(intact, KEY, cameras=(7,))
+
+
 def test_the_files_hold_what_opv2v_says_they_hold(intact):
     content = yaml.safe_load((intact / KEY.file("yaml")).read_bytes())
 

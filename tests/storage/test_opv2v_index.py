@@ -6,6 +6,7 @@ import pytest
 
 from mapanything_data.errors import DataError
 from mapanything_data.storage.opv2v import FrameKey, nearest_root, read_index
+from mapanything_data.storage.opv2v.layout import camera_of_part, camera_part
 
 PARTS = ("{}.yaml", "{}.pcd", "{}_camera0.png", "{}_camera1.png", "{}_camera2.png", "{}_camera3.png")
 
@@ -39,6 +40,26 @@ def test_a_frame_has_its_files(tmp_path):
     assert scenario.key(962, 68) == FrameKey("train", "2021_08_16_22_26_54", "962", "000068")
     assert (tmp_path / scenario.key(962, 68).file("camera2")).name == "000068_camera2.png"
     assert (tmp_path / scenario.key(962, 68).file("pcd")).exists()
+
+
+def test_cameras_are_the_pictures_that_a_frame_has_in_order(tmp_path):
+    plant(tmp_path, parts=("{}.yaml", "{}_camera10.png", "{}_camera2.png", "{}_camera0.png"))
+    plant(tmp_path, frame="000070", parts=("{}.yaml",))
+
+    agent = only_scenario(tmp_path).agents[962]
+
+    assert agent.cameras(68) == [0, 2, 10]
+    assert agent.cameras(70) == []
+
+
+@pytest.mark.parametrize("number", [0, 3, 12])
+def test_a_part_names_its_camera(number):
+    assert camera_of_part(camera_part(number)) == number
+
+
+@pytest.mark.parametrize("part", ["yaml", "camera", "camera-1", "3", "camera1_depth", "camera" + "9" * 5000])
+def test_other_parts_name_none(part):
+    assert camera_of_part(part) is None
 
 
 def test_the_ego_is_the_lowest_number_not_the_first_text(tmp_path):

@@ -125,7 +125,7 @@ def _check_sensors(observer: Observer, rig: Rig, depth: DepthNames, progress: Pr
         progress(place / len(order))
         points = _read_points(observer, frame, clouds, damaged)
         sizes = {}
-        for number in sorted(int(part[6:]) for part in files.agent.parts[frame] if part.startswith("camera")):
+        for number in files.agent.cameras(frame):
             log = pictures.setdefault(number, CameraLog(files, number))
             sizes[number] = log.add(frame, place, agent_stands=frame in standing)
         to_read = [number for number in sizes if (files.agent.frames[frame], number) in depth_there]

@@ -17,6 +17,7 @@ from mapanything_data.scene import Camera
 from mapanything_data.scene.arrays import Floats
 from mapanything_data.storage.arrays import read_npy_dtype
 from mapanything_data.storage.opv2v import depth_file, read_depth
+from mapanything_data.storage.opv2v.layout import EGO_BACK, EGO_FRONT, EGO_SIDE, camera_part
 
 AGREES = 0.02
 """Depth agrees with the LiDAR when the median of the relative errors is below this; noise and what only one of the two
@@ -26,8 +27,6 @@ ROUGH = 0.10
 
 _FEWEST_POINTS = 30
 _MOST_POINTS = 8000
-_EGO = ((-1.1, 1.1), (-1.95, 2.95))
-"""Where returns of the agent itself are, in the LiDAR's frame: from left to right, from back to front, metres."""
 _MAKE = "make the depth again from these pictures"
 
 
@@ -89,7 +88,7 @@ class DepthLog:
 
     def findings(self, misplaced: set[int]) -> Iterator[Finding]:
         """What is wrong; frames with a misplaced cloud are not told to have wrong depth as well."""
-        part = f"camera{self.camera}"
+        part = camera_part(self.camera)
         yield from tell(self.files, Severity.fail, "depth", part, self.marks.get("depth", {}), remedy=_MAKE)
         for check, severity, remedy in (
             ("lidar depth", Severity.fail, "make the depth again: metres along the camera's z axis"),
@@ -109,9 +108,8 @@ def points_of_cameras(points: NDArray[np.float32], T_camera_lidar: Mapping[int, 
         points: [N, 3], metres, LiDAR frame.
         T_camera_lidar: By the number of the camera, [4, 4].
     """
-    (left, right), (back, front) = _EGO
     x, z = points[:, 0], points[:, 2]
-    on_ego = (x > left) & (x < right) & (z > back) & (z < front)
+    on_ego = (np.abs(x) < EGO_SIDE) & (z > -EGO_BACK) & (z < EGO_FRONT)
     used = points[np.isfinite(points).all(axis=1) & ~on_ego]
     used = used[:: max(1, len(used) // _MOST_POINTS)]
     return {number: transform_points(T, used) for number, T in T_camera_lidar.items()}

@@ -12,7 +12,7 @@ from pathlib import Path
 from mapanything_data.checks.finding import Finding, Severity
 from mapanything_data.checks.opv2v.telling import AgentFiles, Mark, tell
 from mapanything_data.storage.opv2v import OPV2V, Index, Scenario
-from mapanything_data.storage.opv2v.layout import DEPTH_LAYOUTS
+from mapanything_data.storage.opv2v.layout import DEPTH_LAYOUTS, camera_part
 
 _PATTERNS = {
     layout: re.compile(
@@ -118,18 +118,13 @@ def _tell_missing(files: AgentFiles, depth: DepthNames) -> Iterator[Finding]:
     for camera in sorted({camera for _, camera in missing}):
         mark = Mark("its depth map is missing")
         marks = {frames[name]: mark for name, number in missing if number == camera}
-        yield from tell(files, Severity.fail, "depth", f"camera{camera}", marks, remedy=_MAKE)
+        yield from tell(files, Severity.fail, "depth", camera_part(camera), marks, remedy=_MAKE)
 
 
 def _wanted(files: AgentFiles) -> frozenset[DepthMap]:
     """A depth map for every picture."""
     agent = files.agent
-    return frozenset(
-        (agent.frames[frame], int(part.removeprefix("camera")))
-        for frame, parts in agent.parts.items()
-        for part in parts
-        if part.startswith("camera")
-    )
+    return frozenset((name, camera) for frame, name in agent.frames.items() for camera in agent.cameras(frame))
 
 
 def _list(folder: Path) -> dict[str, frozenset[DepthMap]]:

@@ -10,10 +10,16 @@ from pathlib import PurePath
 from mapanything_data.checks.finding import Finding, Severity
 from mapanything_data.checks.opv2v.telling import AgentFiles, Mark, tell
 from mapanything_data.storage.opv2v import Agent, Index, Scenario
-from mapanything_data.storage.opv2v.layout import CAMERAS, PCD, SPLITS, YAML, split_of_folder
-
-STEP = 2
-"""Frame numbers count steps of the simulator, of which every second one is dumped."""
+from mapanything_data.storage.opv2v.layout import (
+    CAMERAS,
+    FRAME_STEP,
+    FRAMES_PER_SECOND,
+    PCD,
+    SPLITS,
+    YAML,
+    camera_part,
+    split_of_folder,
+)
 
 _NEEDED_SPLITS = SPLITS[:3]
 _RANGES_SHOWN = 4
@@ -36,7 +42,7 @@ def check_names(index: Index) -> Iterator[Finding]:
 
 def expected_parts(agent: Agent) -> list[str]:
     """The parts that every frame of an agent should have; roadside units may lack cameras."""
-    cameras = [f"camera{number}" for number in CAMERAS]
+    cameras = [camera_part(number) for number in CAMERAS]
     if agent.is_roadside_unit:
         there = frozenset[str]().union(*agent.parts.values())
         cameras = [camera for camera in cameras if camera in there]
@@ -145,8 +151,9 @@ def _check_steps(item: str, frames: Sequence[int]) -> Iterator[Finding]:
     if not steps:
         return
     usual = steps.most_common(1)[0][0]
-    if usual != STEP:
-        found = f"its frames count by {usual}, those of OPV2V by {STEP}: they are {usual / 20:g} s apart"
+    if usual != FRAME_STEP:
+        seconds = usual / FRAMES_PER_SECOND
+        found = f"its frames count by {usual}, those of OPV2V by {FRAME_STEP}: they are {seconds:g} s apart"
         yield Finding(Severity.warn, "step", item, found, "see whether the data set was thinned out or renumbered")
     gaps = [(a, b) for a, b in pairwise(frames) if b - a != usual]
     if gaps:

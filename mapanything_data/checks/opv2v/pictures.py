@@ -14,6 +14,7 @@ from mapanything_data.checks.pictures import PictureLog
 from mapanything_data.errors import DataError
 from mapanything_data.scene.arrays import Floats
 from mapanything_data.storage.opv2v import Annotation, read_image
+from mapanything_data.storage.opv2v.layout import camera_part
 
 _STANDS_M = 0.01
 """A picture may equal the one before when the agent moved less than this between the two."""
@@ -37,7 +38,7 @@ class CameraLog:
     @property
     def part(self) -> str:
         """Such as `camera0`."""
-        return f"camera{self.camera}"
+        return camera_part(self.camera)
 
     def add(self, frame: int, place: int, *, agent_stands: bool) -> tuple[int, int] | None:
         """Read a picture and take note of it.

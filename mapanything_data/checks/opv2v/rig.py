@@ -15,8 +15,7 @@ from mapanything_data.checks.opv2v.telling import AgentFiles, Mark, tell
 from mapanything_data.geometry import invert
 from mapanything_data.scene.arrays import Floats
 from mapanything_data.storage.opv2v import Annotation
-from mapanything_data.storage.opv2v.layout import YAML
-from mapanything_data.storage.opv2v.snapshots import FRAMES_PER_SECOND
+from mapanything_data.storage.opv2v.layout import FRAMES_PER_SECOND, YAML, camera_part
 
 EXTRINSIC_M, EXTRINSIC_RAD = 1e-3, 1e-3
 """How far `extrinsic` may be from `cords` and `lidar_pose`. Sound files agree to 1e-13."""
@@ -108,9 +107,8 @@ def _check_named_cameras(rig: Rig, files: AgentFiles, annotations: Mapping[int, 
     """A picture without an entry in its YAML file cannot be placed."""
     marks = {}
     for frame, annotation in annotations.items():
-        pictures = {int(part[6:]) for part in files.agent.parts[frame] if part.startswith("camera")}
-        if unnamed := sorted(pictures - annotation.cameras.keys()):
-            names = ", ".join(f"camera{number}" for number in unnamed)
+        if unnamed := sorted(set(files.agent.cameras(frame)) - annotation.cameras.keys()):
+            names = ", ".join(map(camera_part, unnamed))
             marks[frame] = Mark(f"names no {names}, of which there is a picture")
     rig.findings += tell(files, Severity.fail, "camera", YAML, marks, remedy=_RESTORE)
 
@@ -128,7 +126,7 @@ def _check_extrinsics(rig: Rig, files: AgentFiles, annotations: Mapping[int, Ann
         metres, radians = deviation(given, computed)
         wrong = (metres > EXTRINSIC_M) | (radians > EXTRINSIC_RAD)
         if wrong.any():
-            which = ", ".join(f"camera{number}" for number, bad in zip(numbers, wrong, strict=True) if bad)
+            which = ", ".join(camera_part(number) for number, bad in zip(numbers, wrong, strict=True) if bad)
             found = (
                 f"extrinsic of {which} is {metres[wrong].max():.3g} m and {radians[wrong].max():.3g} rad"
                 f" from what cords and lidar_pose say (tolerance {EXTRINSIC_M:g} m, {EXTRINSIC_RAD:g} rad)"

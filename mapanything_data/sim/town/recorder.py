@@ -22,9 +22,10 @@ from mapanything_data.sim.town.model import build_model, fixed_meshes
 from mapanything_data.sim.town.renderer import Renderer
 from mapanything_data.sim.town.rig import T_AGENT_CAMERA, T_AGENT_LIDAR
 from mapanything_data.sim.town.traffic import Car, Traffic, draw_traffic, pose_on
+from mapanything_data.storage.opv2v.layout import FRAME_STEP, FRAMES_PER_SECOND, LABEL
 
-FIRST_FRAME, FRAME_STEP, FRAMES_PER_SECOND = 68, 2, 20.0
-"""As in OPV2V: a simulation at 20 Hz, of which every second frame is stored."""
+FIRST_FRAME = 68
+"""As in most scenarios of OPV2V."""
 LOCALISATION_NOISE = np.array([0.03, 0.03, 0.03, 0.0, 0.06, 0.0])
 """Standard deviation of where an agent believes to be: x, y, z in metres, roll, yaw, pitch in degrees."""
 BOX_RANGE = 120.0
@@ -163,4 +164,4 @@ def _box(car: Car, T_world_car: Pose) -> Box3D:
     """Around exactly the car: its frame's origin is on the road, the box's is half a height above."""
     up = np.eye(4)
     up[1, 3] = -car.kind.extent[1]
-    return Box3D(T_world_box=T_world_car @ Pose(up), extent=car.kind.extent, label="car", id=car.id)
+    return Box3D(T_world_box=T_world_car @ Pose(up), extent=car.kind.extent, label=LABEL, id=car.id)

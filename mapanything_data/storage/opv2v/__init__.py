@@ -18,6 +18,7 @@ from mapanything_data.storage.opv2v.snapshots import (
     read_depth_of_size,
     read_image,
     read_snapshot,
+    read_view,
     write_cloud,
     write_snapshot,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "read_image",
     "read_index",
     "read_snapshot",
+    "read_view",
     "write_annotation",
     "write_cloud",
     "write_depth",

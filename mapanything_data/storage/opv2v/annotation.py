@@ -7,7 +7,6 @@ this module converts in both directions.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +26,11 @@ from mapanything_data.geometry.carla import (
 from mapanything_data.scene import Box3D, Camera, Pose
 from mapanything_data.scene.arrays import Floats
 from mapanything_data.storage.atomic import write_atomic
+from mapanything_data.storage.opv2v.layout import LABEL, camera_of_part, camera_part
 from mapanything_data.storage.plain_yaml import dump_plain_yaml, read_plain_yaml
 
 _KMH = 1 / 3.6  # metres per second
 _HALF_PIXEL = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
-LABEL = "vehicle"
-"""What OPV2V annotates; it has no finer classes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -140,7 +138,7 @@ def write_annotation(path: Path, annotation: Annotation) -> None:
         "true_ego_pos": annotation.T_world_agent,
     }
     content = {
-        **{f"camera{number}": _camera_content(camera) for number, camera in sorted(annotation.cameras.items())},
+        **{camera_part(number): _camera_content(camera) for number, camera in sorted(annotation.cameras.items())},
         "ego_speed": annotation.speed / _KMH,
         "plan_trajectory": [],
         **{key: _carla_pose(pose) for key, pose in poses.items() if pose is not None},
@@ -167,9 +165,8 @@ def vehicles_from_boxes(boxes: list[Box3D], speeds: Mapping[int, float]) -> Vehi
 
 
 def _read_cameras(content: _Mapping) -> dict[int, CameraAnnotation]:
-    return {
-        int(name.removeprefix("camera")): _read_camera(content.mapping(name)) for name in content.keys_like("camera")
-    }
+    numbers = {key: camera_of_part(key) for key in content if isinstance(key, str)}
+    return {number: _read_camera(content.mapping(key)) for key, number in numbers.items() if number is not None}
 
 
 def _read_camera(content: _Mapping) -> CameraAnnotation:
@@ -262,11 +259,6 @@ class _Mapping:
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._content)
-
-    def keys_like(self, prefix: str) -> list[str]:
-        """Keys that are the prefix and a number."""
-        texts = [key for key in self._content if isinstance(key, str)]
-        return [text for text in texts if re.fullmatch(rf"{prefix}[0-9]{{1,9}}", text)]
 
     def integer_key(self, key: Any) -> int:
         try:

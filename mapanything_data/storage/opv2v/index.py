@@ -11,6 +11,7 @@ from mapanything_data.storage.folder_listing import FolderListing, Kind, memory_
 from mapanything_data.storage.opv2v.layout import (
     SPLITS,
     FrameKey,
+    camera_of_part,
     parse_agent_folder,
     parse_frame_file,
     split_of_folder,
@@ -43,6 +44,11 @@ class Agent:
     def is_roadside_unit(self) -> bool:
         """Whether it stands beside the road instead of driving."""
         return self.id < 0
+
+    def cameras(self, frame: int) -> list[int]:
+        """The numbers of the cameras of which a frame has a picture, in order."""
+        numbers = map(camera_of_part, self.parts[frame])
+        return sorted(number for number in numbers if number is not None)
 
 
 @dataclass(frozen=True, slots=True)

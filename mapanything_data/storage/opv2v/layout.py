@@ -28,10 +28,22 @@ CAMERAS = (0, 1, 2, 3)
 """Front, right, left, rear."""
 
 YAML, PCD = "yaml", "pcd"
-"""Parts of a frame, beside `camera0` to `camera3`."""
+"""Parts of a frame, beside `camera0` to `camera3` (`camera_part`)."""
+
+FRAMES_PER_SECOND = 20
+"""Frame numbers count the steps of the simulator, which are 0.05 s long."""
+FRAME_STEP = 2
+"""Every second step of the simulator is stored."""
+
+LABEL = "vehicle"
+"""What OPV2V annotates; it has no finer classes."""
+
+EGO_FRONT, EGO_BACK, EGO_SIDE = 2.95, 1.95, 1.1
+"""How far the body of a vehicle reaches ahead of its LiDAR, behind it and to either side, metres."""
 
 # Numbers of up to 18 digits fit into 64 bits.
 _FRAME_FILE = re.compile(r"([0-9]{1,18})(?:\.(yaml|pcd)|_(camera[0-9]{1,9})\.png)")
+_CAMERA_PART = re.compile(r"camera([0-9]{1,9})")
 _AGENT_NAME = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -91,7 +103,7 @@ class FrameKey(NamedTuple):
 
     def file(self, part: str) -> Path:
         """A part's file, relative to the root: `yaml`, `pcd` or `camera0`."""
-        name = f"{self.frame}_{part}.png" if part.startswith("camera") else f"{self.frame}.{part}"
+        name = f"{self.frame}.{part}" if camera_of_part(part) is None else f"{self.frame}_{part}.png"
         return self.folder / name
 
     def __str__(self) -> str:
@@ -111,6 +123,17 @@ DEPTH_LAYOUTS = {
 def depth_file(key: FrameKey, camera: int, layout: str = "npy") -> Path:
     """A depth map's file, relative to the depth root."""
     return key.folder / DEPTH_LAYOUTS[layout].format(frame=key.frame, camera=camera)
+
+
+def camera_part(number: int) -> str:
+    """The part of a frame that a camera's picture is, such as `camera0`; in the YAML file the camera has this key."""
+    return f"camera{number}"
+
+
+def camera_of_part(part: str) -> int | None:
+    """The number of the camera whose picture a part is, None for any other part."""
+    matched = _CAMERA_PART.fullmatch(part)
+    return int(matched[1]) if matched else None
 
 
 def frame_name(number: int) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mapanything_data.errors import DataError
-from mapanything_data.scene import PointCloud, Pose, Snapshot, View
+from mapanything_data.scene import Camera, PointCloud, Pose, Snapshot, View
 from mapanything_data.storage.atomic import write_atomic
 from mapanything_data.storage.opv2v.annotation import (
     Annotation,
@@ -20,12 +20,17 @@ from mapanything_data.storage.opv2v.annotation import (
     write_annotation,
 )
 from mapanything_data.storage.opv2v.depth import read_depth, write_depth
-from mapanything_data.storage.opv2v.layout import PCD, YAML, FrameKey, depth_file, sibling
+from mapanything_data.storage.opv2v.layout import (
+    FRAMES_PER_SECOND,
+    PCD,
+    YAML,
+    FrameKey,
+    camera_part,
+    depth_file,
+    sibling,
+)
 from mapanything_data.storage.pcd import pack_rgb, read_pcd, unpack_rgb, write_pcd
-from mapanything_data.storage.png import decode_png, encode_png
-
-FRAMES_PER_SECOND = 20
-"""Frame numbers count the steps of the simulator, which are 0.05 s long."""
+from mapanything_data.storage.png import decode_png, encode_png, read_png_size
 
 
 def read_snapshot(
@@ -53,17 +58,13 @@ def read_snapshot(
     annotation = read_annotation(root / key.file(YAML))
     views = {}
     for number in sorted(annotation.cameras) if cameras is None else cameras:
-        image = read_image(root / key.file(f"camera{number}"))
-        depth = None
-        if depth_root is not None:
-            path = depth_root / depth_file(key, number, depth_layout)
-            depth = read_depth_of_size(path, width=image.shape[1], height=image.shape[0])
+        seen = read_view(root, key, annotation.cameras, number, depth_root=depth_root, depth_layout=depth_layout)
         views[number] = View(
-            image=image,
-            camera=camera_annotation(root, key, annotation, number).camera(image.shape[1], image.shape[0]),
+            image=seen.image,
+            camera=seen.camera,
             timestamp=int(key.frame) / FRAMES_PER_SECOND,
-            T_world_camera=annotation.cameras[number].T_world_camera,
-            depth=depth,
+            T_world_camera=seen.T_world_camera,
+            depth=seen.depth,
         )
     vehicles = annotation.vehicles
     return Snapshot(
@@ -80,20 +81,58 @@ def read_snapshot(
     )
 
 
-def camera_annotation(root: Path, key: FrameKey, annotation: Annotation, number: int) -> CameraAnnotation:
-    """A camera of a frame.
+class CameraView(NamedTuple):
+    """What one camera saw in a frame."""
+
+    camera: Camera
+    """Intrinsics of the picture."""
+    T_world_camera: Pose
+    """Camera to world."""
+    image: Any
+    """[H, W, 3] uint8 RGB; None where it was not asked for."""
+    depth: Any
+    """[H, W] float32, z-depth in metres, 0 where there is none; None where it was not asked for."""
+
+
+def read_view(
+    root: Path,
+    key: FrameKey,
+    cameras: Mapping[int, CameraAnnotation],
+    number: int,
+    *,
+    with_image: bool = True,
+    depth_root: Path | None = None,
+    depth_layout: str = "npy",
+) -> CameraView:
+    """What one camera saw in a frame.
+
+    Args:
+        root: The data set.
+        key: The frame.
+        cameras: Those of its YAML file, as `read_cameras` or `read_annotation` gives them.
+        number: Which of them.
+        with_image: Whether to read the picture; otherwise only the start of its file is, for its size.
+        depth_root: Where depth maps are; None leaves them out.
+        depth_layout: How they are named.
 
     Raises:
-        DataError: The YAML file does not name it.
+        DataError: The YAML file does not name the camera, a file cannot be read or is damaged, or picture and depth map
+            differ in size.
     """
-    if number not in annotation.cameras:
+    if number not in cameras:
         raise DataError(
             root / key.file(YAML),
-            f"names no camera{number}",
-            expected=", ".join(f"camera{known}" for known in sorted(annotation.cameras)) or "cameras",
-            remedy="leave the camera or the frame out",
+            f"names no {camera_part(number)}",
+            expected=", ".join(map(camera_part, sorted(cameras))) or "cameras",
+            remedy="restore the file, or leave the camera or the frame out",
         )
-    return annotation.cameras[number]
+    picture = root / key.file(camera_part(number))
+    image = read_image(picture) if with_image else None
+    width, height = read_png_size(picture) if image is None else image.shape[1::-1]
+    depth = None
+    if depth_root is not None:
+        depth = read_depth_of_size(depth_root / depth_file(key, number, depth_layout), width, height)
+    return CameraView(cameras[number].camera(width, height), cameras[number].T_world_camera, image, depth)
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -206,13 +245,13 @@ def write_snapshot(root: Path, key: FrameKey, snapshot: Snapshot, *, depth_root:
     annotation = annotation_of(snapshot)
     (root / key.folder).mkdir(parents=True, exist_ok=True)
     for number, view in snapshot.views.items():
-        write_atomic(root / key.file(f"camera{number}"), encode_png(view.image))
+        write_atomic(root / key.file(camera_part(number)), encode_png(view.image))
         if view.depth is not None:
             path = depth_root / depth_file(key, number)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_depth(path, view.depth)
     for number, classes in snapshot.segmentation.items():
-        path = sibling(root, "segmentation") / key.folder / f"{key.frame}_camera{number}_segmentation.png"
+        path = sibling(root, "segmentation") / key.folder / f"{key.frame}_{camera_part(number)}_segmentation.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, encode_png(classes))
     assert snapshot.cloud is not None  # `annotation_of` refuses a snapshot without
