@@ -65,7 +65,7 @@ def _check_folder(folder: Folder) -> Iterator[Finding]:
     for link, target in folder.broken.items():
         found = f"leads to {target}, which does not exist"
         yield Finding(Severity.fail, "link", link, found, "mount the target, or correct the link")
-    if folder.problem.startswith("cannot"):
+    if folder.is_unreadable:
         yield Finding(Severity.fail, "unreadable", name, folder.problem, "mend the rights or the disk")
     if folder.empty:
         yield Finding(Severity.warn, "empty", name, "is an empty folder", "fill it, or remove it")

@@ -60,9 +60,9 @@ def complete_frames(options: ViewOptions, split: str) -> tuple[list[Scene], Left
             remedy="correct them, or dataset.root",
         )
     left_out = LeftOut()
-    for path, problem in index.problems:
-        if split_of_folder(Path(path).parts[0]) == split_of_folder(split):
-            left_out.add("folders or files that could not be listed", f"{path}: {problem}")
+    for problem in index.problems:
+        if split_of_folder(problem.path.parts[0]) == split_of_folder(split):
+            left_out.add("folders or files that could not be listed", f"{problem.path}: {problem.text}")
     finder = _Finder(options, left_out)
     scenes = [Scene(scenario, finder.frames(scenario)) for scenario in scenarios[: options.max_scenes]]
     finder.close()

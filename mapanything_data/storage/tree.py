@@ -43,7 +43,8 @@ class Folder:
     Attributes:
         name: Relative to the root, with slashes; empty for the root.
         target: Where it leads when it is a link, as the link says it; empty for an ordinary folder.
-        problem: Why it was not listed: a link to nowhere, one that leads back, no right to read it.
+        problem: Why it was not listed, for people; empty where it was.
+        is_unreadable: Whether the system refused to list it; otherwise a problem is that it is listed elsewhere.
         files: Files in it and below it.
         size: Their bytes.
         kinds: How many files end in what, such as `.png`.
@@ -56,6 +57,7 @@ class Folder:
     name: str
     target: str = ""
     problem: str = ""
+    is_unreadable: bool = False
     files: int = 0
     size: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
@@ -149,14 +151,14 @@ class _Walk:
                         return
                     yield entry
         except OSError as error:
-            folder.problem = f"cannot be listed ({error.strerror})"
+            folder.problem, folder.is_unreadable = f"cannot be listed ({error.strerror})", True
 
     def _enter(self, path: Path, folder: Folder) -> bool:
         """False where a folder cannot be read or was entered before, through another link or from inside itself."""
         try:
             facts = path.stat()
         except OSError as error:
-            folder.problem = f"cannot be read ({error.strerror})"
+            folder.problem, folder.is_unreadable = f"cannot be read ({error.strerror})", True
             return False
         identity = facts.st_dev, facts.st_ino
         if identity in self._entered:

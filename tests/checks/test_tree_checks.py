@@ -93,6 +93,7 @@ def test_a_folder_behind_two_links_is_counted_once(root, tmp_path):
 
     assert tree.files == 4
     assert tree.folders[1].problem == "listed already under another name"
+    assert not tree.folders[1].is_unreadable
 
 
 def test_deeper_folders_are_counted_but_not_listed(root):

@@ -6,6 +6,7 @@ import pytest
 
 from mapanything_data.errors import DataError
 from mapanything_data.storage.opv2v import FrameKey, nearest_root, read_index
+from mapanything_data.storage.opv2v.index import ProblemKind
 from mapanything_data.storage.opv2v.layout import camera_of_part, camera_part
 
 PARTS = ("{}.yaml", "{}.pcd", "{}_camera0.png", "{}_camera1.png", "{}_camera2.png", "{}_camera3.png")
@@ -145,8 +146,11 @@ def test_folders_that_stand_for_one_agent_and_strange_folders_are_told(tmp_path)
 
     index = read_index(tmp_path)
 
-    assert [path.rpartition("/")[2] for path, _ in index.problems] == ["962", "car"]
-    assert "is agent 962 a second time, beside 0962/" in index.problems[0][1]
+    assert [(problem.path.name, problem.kind) for problem in index.problems] == [
+        ("962", ProblemKind.repeated),
+        ("car", ProblemKind.stray),
+    ]
+    assert index.problems[0].text == "is agent 962 a second time, beside 0962/"
 
 
 def test_links_to_nowhere_are_told(tmp_path):
@@ -154,9 +158,12 @@ def test_links_to_nowhere_are_told(tmp_path):
     (folder / "000070.yaml").symlink_to(tmp_path / "gone.yaml")
     (tmp_path / "test").symlink_to(tmp_path / "gone")
 
-    problems = dict(read_index(tmp_path).problems)
+    problems = {problem.path.as_posix(): problem.kind for problem in read_index(tmp_path).problems}
 
-    assert set(problems) == {"test", "train/2021_08_16_22_26_54/962/000070.yaml"}
+    assert problems == {
+        "test": ProblemKind.unreadable,
+        "train/2021_08_16_22_26_54/962/000070.yaml": ProblemKind.unreadable,
+    }
     assert 70 not in only_scenario(tmp_path).agents[962].frames
 
 

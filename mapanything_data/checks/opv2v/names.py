@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
-from pathlib import PurePath
+from pathlib import Path
 
 from mapanything_data.checks.finding import Finding, Severity
 from mapanything_data.checks.opv2v.telling import AgentFiles, Mark, tell
 from mapanything_data.storage.opv2v import Agent, Index, Scenario
+from mapanything_data.storage.opv2v.index import ProblemKind
 from mapanything_data.storage.opv2v.layout import (
     CAMERAS,
     FRAME_STEP,
@@ -23,6 +24,11 @@ from mapanything_data.storage.opv2v.layout import (
 
 _NEEDED_SPLITS = SPLITS[:3]
 _RANGES_SHOWN = 4
+_REMEDIES = {
+    ProblemKind.stray: "move it elsewhere",
+    ProblemKind.repeated: "keep one of the two folders",
+    ProblemKind.unreadable: "mend the link or the rights, or remove it",
+}
 _RESTORE = "copy the files again from the archive, or leave these frames out"
 
 
@@ -30,7 +36,7 @@ def check_names(index: Index) -> Iterator[Finding]:
     """Everything that is wrong with the names in a root."""
     yield from _check_splits(index)
     yield from _tell_problems(index)
-    unreadable = {path for path, _ in index.problems}
+    unreadable = {problem.path for problem in index.problems}
     for scenario in index.scenarios:
         yield from _check_agents(scenario)
         for agent in scenario.agents.values():
@@ -71,11 +77,10 @@ def _check_splits(index: Index) -> Iterator[Finding]:
 
 
 def _tell_problems(index: Index) -> Iterator[Finding]:
-    for path, problem in index.problems:
-        is_name = "no agent id" in problem
-        severity, check = (Severity.warn, "stray") if is_name else (Severity.fail, "unlisted")
-        remedy = "move it elsewhere" if is_name else "mend the link or the rights, or remove it"
-        yield Finding(severity, check, PurePath(path).as_posix(), problem, remedy)
+    for problem in index.problems:
+        is_stray = problem.kind is ProblemKind.stray
+        severity, check = (Severity.warn, "stray") if is_stray else (Severity.fail, "unlisted")
+        yield Finding(severity, check, problem.path.as_posix(), problem.text, _REMEDIES[problem.kind])
 
 
 def _check_agents(scenario: Scenario) -> Iterator[Finding]:
@@ -92,14 +97,14 @@ def _check_agents(scenario: Scenario) -> Iterator[Finding]:
             yield Finding(Severity.fail, "empty", f"{item}/{agent.name}", found, "copy the agent again, or remove it")
 
 
-def _check_missing(files: AgentFiles, unreadable: set[str]) -> Iterator[Finding]:
+def _check_missing(files: AgentFiles, unreadable: set[Path]) -> Iterator[Finding]:
     """A part that no frame has is one finding; then the same parts in neighbouring frames."""
     agent = files.agent
     missing = {
         frame: [
             part
             for part in expected_parts(agent)
-            if part not in parts and str(files.key(frame).file(part)) not in unreadable
+            if part not in parts and files.key(frame).file(part) not in unreadable
         ]
         for frame, parts in agent.parts.items()
     }

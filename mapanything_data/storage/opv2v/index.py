@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from mapanything_data.errors import DataError
@@ -20,6 +21,32 @@ from mapanything_data.storage.opv2v.layout import (
 _SEARCH_DEPTH = 3
 """So many levels above and below a folder without splits are searched for a root to propose."""
 _FOLDERS_SEARCHED = 2000
+
+
+class ProblemKind(Enum):
+    """What keeps a name from being listed."""
+
+    stray = "stray"
+    """a folder among the agents whose name is no id"""
+    repeated = "repeated"
+    """a second folder of one agent"""
+    unreadable = "unreadable"
+    """a folder that cannot be read, a link to nowhere, no file"""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What could not be listed.
+
+    Attributes:
+        path: Relative to the root.
+        kind: Of the problem.
+        text: Why, for people.
+    """
+
+    path: Path
+    kind: ProblemKind
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +120,12 @@ class Index:
     Attributes:
         root: The folder of the splits.
         scenarios: In the order of the splits, then by name.
-        problems: What could not be listed: path relative to the root, and why.
+        problems: What could not be listed.
     """
 
     root: Path
     scenarios: Sequence[Scenario]
-    problems: Sequence[tuple[str, str]]
+    problems: Sequence[Problem]
 
     def of_split(self, split: str) -> list[Scenario]:
         """The scenarios of a split, whichever way its folder is spelled."""
@@ -151,7 +178,7 @@ class _Reader:
 
     def __init__(self, root: Path, listing: FolderListing) -> None:
         self.listing = listing
-        self.problems: list[tuple[str, str]] = []
+        self.problems: list[Problem] = []
         self._root = root
 
     def splits(self) -> list[str]:
@@ -175,9 +202,10 @@ class _Reader:
             number = parse_agent_folder(name)
             if number is None:
                 if "additional" not in name:
-                    self._note(scenario / name, "the folder's name is no agent id (an integer)")
+                    self._note(scenario / name, ProblemKind.stray, "the folder's name is no agent id (an integer)")
             elif number in agents:
-                self._note(scenario / name, f"is agent {number} a second time, beside {agents[number].name}/")
+                found = f"is agent {number} a second time, beside {agents[number].name}/"
+                self._note(scenario / name, ProblemKind.repeated, found)
             else:
                 agents[number] = _agent(number, name, self._entries(scenario / name))
         ordered = sorted(agents.values(), key=lambda agent: (agent.is_roadside_unit, abs(agent.id)))
@@ -190,15 +218,15 @@ class _Reader:
         try:
             entries = self.listing.entries(self._root / folder)
         except OSError as error:
-            self._note(folder, f"the folder cannot be read ({error.strerror})")
+            self._note(folder, ProblemKind.unreadable, f"the folder cannot be read ({error.strerror})")
             return {}
         for name, kind in entries.items():
             if kind == "unreadable":
-                self._note(folder / name, "is a link to nowhere or no file")
+                self._note(folder / name, ProblemKind.unreadable, "is a link to nowhere or no file")
         return entries
 
-    def _note(self, path: Path, problem: str) -> None:
-        self.problems.append((str(path), problem))
+    def _note(self, path: Path, kind: ProblemKind, text: str) -> None:
+        self.problems.append(Problem(path, kind, text))
 
 
 def _agent(number: int, name: str, entries: Mapping[str, Kind]) -> Agent:
