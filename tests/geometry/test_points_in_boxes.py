@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 
-from mapanything_data.geometry.points_in_boxes import points_in_boxes
+from mapanything_data.geometry.points_in_boxes import pairs_inside, points_in_boxes
 from mapanything_data.scene import Pose
 
 
@@ -31,6 +33,40 @@ def test_many_boxes_hold_what_any_of_them_holds():
 
     assert expected.sum() > 50
     assert np.array_equal(inside, expected)
+
+
+def test_each_pair_of_a_point_and_a_box_is_told_once():
+    rng = np.random.default_rng(1)
+    points = rng.uniform(-20, 20, (500, 3)).astype(np.float32)
+    poses = [Pose.from_quaternion(rng.normal(size=4), rng.uniform(-15, 15, 3)) for _ in range(40)]
+    lower, upper = -rng.uniform(0.5, 8, (40, 3)), rng.uniform(0.5, 8, (40, 3))  # not the same on both sides
+    expected = [
+        (point, box)
+        for box, pose in enumerate(poses)
+        for point, local in enumerate(pose.inverse() @ points)
+        if (local >= lower[box]).all() and (local <= upper[box]).all()
+    ]
+
+    point, box = pairs_inside(points, np.array([pose.matrix for pose in poses]), lower, upper)
+
+    assert len(expected) > 100
+    assert list(zip(point.tolist(), box.tolist(), strict=True)) == expected
+
+
+def test_many_points_and_boxes_take_little_memory():
+    # 200,000 points and 300 boxes in arrays of [N, B, 3] float32 would be 720 MB each.
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-100, 100, (200_000, 3)).astype(np.float32)
+    T = np.tile(np.eye(4), (300, 1, 1))
+    T[:, :3, 3] = rng.uniform(-100, 100, (300, 3))
+
+    tracemalloc.start()
+    inside = points_in_boxes(points, T, np.full((300, 3), 2.0))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert 350 < inside.sum() < 650  # each box holds 64 of 8,000,000 m^3: 1.6 points, 480 in all
+    assert peak < 60e6
 
 
 def test_no_boxes_and_points_that_are_no_numbers_are_outside():

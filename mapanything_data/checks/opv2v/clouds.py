@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mapanything_data.checks.finding import Finding, Severity
 from mapanything_data.checks.opv2v.telling import AgentFiles, Mark, tell
 from mapanything_data.geometry import invert
+from mapanything_data.geometry.points_in_boxes import pairs_inside
 from mapanything_data.scene.arrays import Floats
 from mapanything_data.storage.opv2v import Vehicles
 from mapanything_data.storage.opv2v.layout import PCD
@@ -200,10 +201,8 @@ def count_filled(
 
 
 def _count(points: NDArray[np.float32], T_lidar_box: Floats, extent: Floats) -> int:
-    T_box_lidar = invert(T_lidar_box).astype(np.float32)
-    inside = T_box_lidar[:, :3, :3] @ points.T + T_box_lidar[:, :3, 3:]  # [B, 3, N]
-    upper = (extent + _MARGIN_M).astype(np.float32)[..., None]
-    lower = -upper.copy()
-    upper[:, 1] = np.maximum(extent[:, 1:2] - _GROUND_M, 0)  # y points down
-    counts = ((inside >= lower) & (inside <= upper)).all(axis=1).sum(axis=1)
-    return int((counts >= _POINTS_INSIDE).sum())
+    upper = extent + _MARGIN_M
+    lower = -upper
+    upper[:, 1] = np.maximum(extent[:, 1] - _GROUND_M, 0)  # y points down
+    _, box = pairs_inside(points, T_lidar_box, lower, upper)
+    return int((np.bincount(box) >= _POINTS_INSIDE).sum())
