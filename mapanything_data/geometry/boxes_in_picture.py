@@ -21,7 +21,8 @@ SLACK = 0.3
 
 _SIGNS = np.where(np.arange(8)[:, None] >> np.arange(3) & 1, 1.0, -1.0)
 # Two corners share an edge when their indices differ in one bit.
-_EDGES = np.array([(i, i | 1 << bit) for i in range(8) for bit in range(3) if not i >> bit & 1])
+BOX_EDGES = np.array([(i, i | 1 << bit) for i in range(8) for bit in range(3) if not i >> bit & 1])
+"""Indices of the two corners of each of a box's edges, [12, 2], in the order of `Box3D.corners`."""
 
 
 class BoxesInPicture(NamedTuple):
@@ -50,7 +51,8 @@ def boxes_in_picture(camera: Camera, T_camera_box: ArrayLike, extent: ArrayLike)
     """
     T = np.reshape(np.asarray(T_camera_box, np.float64), (-1, 4, 4))
     corners = transform_points(T[:, None], _SIGNS * np.reshape(np.asarray(extent, np.float64), (-1, 1, 3)))
-    pixels, _ = project(camera, _cut(corners[:, _EDGES]).reshape(len(T), 24, 3))
+    edges = corners[:, BOX_EDGES]
+    pixels, _ = project(camera, cut_segments(edges, edges[..., 2] - NEAREST).reshape(len(T), 24, 3))
     nothing = np.isnan(pixels)
     low = np.where(nothing, np.inf, pixels).min(axis=1)
     high = np.where(nothing, -np.inf, pixels).max(axis=1)
@@ -60,6 +62,22 @@ def boxes_in_picture(camera: Camera, T_camera_box: ArrayLike, extent: ArrayLike)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = _area(visible) / _area(whole)
     return BoxesInPicture(whole, visible, 1 - np.nan_to_num(share), np.linalg.norm(T[:, :3, 3], axis=1))
+
+
+def cut_segments(segments: Floats, beyond: Floats) -> Floats:
+    """The parts of segments that lie on one side of a plane, [..., 2, D]; NaN where nothing of one does.
+
+    Args:
+        segments: [..., 2, D], both ends.
+        beyond: [..., 2], how far each end is on that side of the plane, in any unit; negative on the other side.
+    """
+    outside = beyond < 0
+    crosses = outside != outside[..., ::-1]
+    # Where on the segment the plane is, as a share of the way to the other end.
+    share = np.divide(beyond, beyond - beyond[..., ::-1], where=crosses, out=np.zeros(beyond.shape))
+    cut = segments + share[..., None] * (segments[..., ::-1, :] - segments)
+    all_outside = np.all(outside, axis=-1, keepdims=True)[..., None]
+    return np.where(all_outside, np.nan, np.where(outside[..., None], cut, segments))
 
 
 def hidden_share(
@@ -98,18 +116,6 @@ def hidden_share(
     total = counts.sum(axis=1)
     share: Floats = np.divide(hidden.sum(axis=1), total, where=total > 0, out=np.full(len(total), np.nan))
     return share
-
-
-def _cut(edges: Floats) -> Floats:
-    """Edges [..., 2, 3] cut at the near plane; NaN where they lie behind it."""
-    z = edges[..., 2]
-    behind = z < NEAREST
-    crosses = behind != behind[..., ::-1]
-    # Where on the edge the plane is, as a share of the way to the other end.
-    share = np.divide(NEAREST - z, z[..., ::-1] - z, where=crosses, out=np.zeros(z.shape))
-    cut = edges + share[..., None] * (edges[..., ::-1, :] - edges)
-    all_behind = np.all(behind, axis=-1, keepdims=True)[..., None]
-    return np.where(all_behind, np.nan, np.where(behind[..., None], cut, edges))
 
 
 def _area(boxes: Floats) -> Floats:

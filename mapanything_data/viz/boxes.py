@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapanything_data.geometry import in_image, project
+from mapanything_data.geometry.boxes_in_picture import BOX_EDGES, cut_segments
 from mapanything_data.scene import Box3D, Camera, Pose
 from mapanything_data.scene.arrays import Floats
 
@@ -15,8 +16,9 @@ Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 BOX_COLOUR: Colour = (255, 196, 0)
-_EDGES = np.array([(a, a | 1 << axis) for axis in range(3) for a in range(8) if not a >> axis & 1])
 _NEAR_M = 0.3
+_THICKNESS = 2  # pixels
+_FAR_PIXEL = 1e6  # so far from the map that OpenCV's integers still hold it
 _FAR_M = 60.0
 
 
@@ -27,16 +29,9 @@ def draw_boxes(image: Image, camera: Camera, T_world_camera: Pose, boxes: Sequen
     drawn: Image = np.array(image, order="C")
     T_camera_world = T_world_camera.inverse()
     for box in boxes:
-        corners = T_camera_world @ box.corners()
-        if (corners[:, 2] <= _NEAR_M).all():
-            continue
-        start, end = _cut_behind(corners[_EDGES[:, 0]], corners[_EDGES[:, 1]])
-        ends = np.stack([project(camera, start)[0], project(camera, end)[0]], axis=1)
-        if not in_image(camera, ends.reshape(-1, 2)).any():
-            continue
-        for line in ends[np.isfinite(ends).all(axis=(1, 2)) & (np.abs(ends) < 1e5).all(axis=(1, 2))]:
+        for line in _lines_in_picture(camera, (T_camera_world @ box.corners())[BOX_EDGES]):
             one, other = np.rint(line).astype(int).tolist()
-            cv2.line(drawn, one, other, BOX_COLOUR, 2, cv2.LINE_AA)
+            cv2.line(drawn, one, other, BOX_COLOUR, _THICKNESS, cv2.LINE_AA)
     return drawn
 
 
@@ -109,7 +104,7 @@ def draw_map(
         drawn[row[inside], column[inside]] = colour
     for box, colour in boxes:
         ground = (T_ego_world @ box.corners())[[0, 1, 5, 4]][:, [0, 2]] * [scale, -scale] + size / 2
-        outline = np.rint(ground * 8).astype(np.int32)
+        outline = np.rint(np.clip(ground, -_FAR_PIXEL, _FAR_PIXEL) * 8).astype(np.int32)
         cv2.polylines(drawn, [outline], True, colour, 1, cv2.LINE_AA, 3)
         left, right = outline[2:].tolist()
         cv2.line(drawn, left, right, colour, 3, cv2.LINE_AA, 3)
@@ -134,14 +129,15 @@ def mosaic(rows: Sequence[Sequence[Image | None]], tile_width: int) -> Image:
     return canvas
 
 
-def _cut_behind(start: Floats, end: Floats) -> tuple[Floats, Floats]:
-    """Segments [E, 3] cut at the plane just before the camera; NaN where all of one is behind it."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = (_NEAR_M - start[:, 2]) / (end[:, 2] - start[:, 2])
-        crossing = start + share[:, None] * (end - start)
-    behind_start, behind_end = start[:, 2] < _NEAR_M, end[:, 2] < _NEAR_M
-    both = (behind_start & behind_end)[:, None]
-    return (
-        np.where(both, np.nan, np.where(behind_start[:, None], crossing, start)),
-        np.where(both, np.nan, np.where(behind_end[:, None], crossing, end)),
-    )
+def _lines_in_picture(camera: Camera, edges: Floats) -> Floats:
+    """Edges [E, 2, 3] (metres, camera axes) as the lines [L, 2, 2] that a picture shows of them, pixels.
+
+    Pixels of what is just before the camera and far aside are too large for OpenCV's integers, so the lines are cut at
+    the picture's edges.
+    """
+    ahead = cut_segments(edges, edges[..., 2] - _NEAR_M)
+    lines = project(camera, ahead.reshape(-1, 3))[0].reshape(-1, 2, 2)
+    for axis, size in enumerate((camera.width, camera.height)):
+        lines = cut_segments(lines, lines[..., axis] + _THICKNESS)
+        lines = cut_segments(lines, size - 1 + _THICKNESS - lines[..., axis])
+    return lines[np.isfinite(lines).all(axis=(1, 2))]

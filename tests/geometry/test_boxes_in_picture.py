@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapanything_data.geometry.boxes_in_picture import boxes_in_picture, hidden_share
+from mapanything_data.geometry.boxes_in_picture import boxes_in_picture, cut_segments, hidden_share
 from mapanything_data.scene import Camera, Pose
 
 CAMERA = Camera(width=800, height=600, fx=400.0, fy=400.0, cx=400.0, cy=300.0)
@@ -113,3 +113,15 @@ def test_pixels_without_depth_do_not_count():
     depth[300, :400] = 4  # a single row, all of its left half in front
     depth[301, :400] = 4
     assert share(depth) == 1
+
+
+def test_segments_are_cut_where_they_cross_a_plane():
+    # The plane is x = 1: one segment beyond it, one that crosses it in either direction, one before it.
+    segments = np.array([[[2, 0], [3, 4]], [[0, 0], [2, 4]], [[2, 4], [0, 0]], [[0, 0], [0.5, 4]]])
+
+    cut = cut_segments(segments, segments[..., 0] - 1)
+
+    assert cut[0].tolist() == [[2, 0], [3, 4]]
+    assert cut[1].tolist() == [[1, 2], [2, 4]]
+    assert cut[2].tolist() == [[2, 4], [1, 2]]
+    assert np.isnan(cut[3]).all()

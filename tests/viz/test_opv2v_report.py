@@ -69,6 +69,35 @@ def test_a_box_behind_the_camera_is_not_drawn():
     assert not draw_boxes(np.zeros((101, 101, 3), np.uint8), CAMERA, Pose.identity(), [box_at(0, 0, -3)]).any()
 
 
+def test_an_edge_that_crosses_the_picture_is_drawn_although_all_corners_lie_outside():
+    # 200 m wide, 4 m deep and high, centred 4 m ahead: the near face at z = 2 reaches from row 0 to row 100 and far
+    # beyond both sides, the far one at z = 6 has its edges in the rows 50 -+ 2 / 6 * 50 = 33.3 and 66.7.
+    box = Box3D(T_world_box=box_at(0, 0, 4).T_world_box, extent=np.array([100.0, 2.0, 2.0]), label="vehicle", id=1)
+
+    drawn = draw_boxes(np.zeros((101, 101, 3), np.uint8), CAMERA, Pose.identity(), [box])
+
+    assert drawn[33, :].any(axis=-1).all()
+    assert drawn[67, :].any(axis=-1).all()
+    assert not drawn[50].any()
+
+
+def test_pixels_beyond_all_integers_are_cut_at_the_picture():
+    # At z = 0.3, 10^9 m aside are 1.7 * 10^11 pixels; an edge of this box runs from there through the picture's middle.
+    T = np.eye(4)
+    T[:3, :3] = [[0, 0, -1], [0, 1, 0], [1, 0, 0]]  # the box's z axis points to the left, its x axis ahead
+    T[:3, 3] = 0, 2, 2
+    box = Box3D(T_world_box=Pose(T), extent=np.array([1.5, 2.0, 1e9]), label="vehicle", id=1)
+
+    drawn = draw_boxes(np.zeros((101, 101, 3), np.uint8), CAMERA, Pose.identity(), [box])
+
+    assert drawn[50, :].any(axis=-1).all()  # the upper edges, at y = 0
+    assert not drawn[:45].any()
+
+
+def test_a_box_beside_the_picture_is_not_drawn():
+    assert not draw_boxes(np.zeros((101, 101, 3), np.uint8), CAMERA, Pose.identity(), [box_at(6, 0, 3)]).any()
+
+
 def test_a_box_that_the_camera_stands_in_is_cut():
     drawn = draw_boxes(np.zeros((101, 101, 3), np.uint8), CAMERA, Pose.identity(), [box_at(0, 0, 0, half=2)])
 
@@ -96,6 +125,14 @@ def test_the_map_has_forward_up_and_right_to_the_right():
 
     assert drawn[50, 75].tolist() == [9, 8, 7]  # 5 pixels a metre
     assert drawn[10, 50].tolist() == [9, 8, 7]
+
+
+def test_a_box_far_beyond_the_map_is_not_on_it():
+    ground = draw_map([], [], Pose.identity(), reach=10.0, size=100)
+
+    drawn = draw_map([], [(box_at(1e9, 0, 1e9), BOX_COLOUR)], Pose.identity(), reach=10.0, size=100)
+
+    assert np.array_equal(drawn, ground)
 
 
 def test_a_mosaic_shrinks_and_keeps_places():
