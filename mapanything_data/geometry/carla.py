@@ -35,6 +35,9 @@ def ue_matrix_from_carla_pose(pose: ArrayLike) -> Floats:
 
     Returns:
         [..., 4, 4] float64, metres.
+
+    Raises:
+        ValueError: The last axis has not six numbers.
     """
     p = _carla_poses(pose)
     (sin_roll, sin_yaw, sin_pitch), (cos_roll, cos_yaw, cos_pitch) = _sines_and_cosines(p[..., 3:])
@@ -63,6 +66,9 @@ def carla_pose_from_ue_matrix(T: ArrayLike) -> Floats:
 
     Returns:
         [..., 6] float64: x, y, z, roll, yaw, pitch; metres and degrees, pitch in [-90, 90], the others in (-180, 180].
+
+    Raises:
+        ValueError: The last axes are not 4 x 4.
     """
     T = np.asarray(T, dtype=np.float64)
     if T.shape[-2:] != (4, 4):

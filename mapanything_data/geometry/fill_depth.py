@@ -60,7 +60,7 @@ class _Fit(NamedTuple):
 
 
 def _fit_planes(depth: NDArray[np.float32], radius: int) -> _Fit:
-    """The normal equations of d = a + b u + c v, u and v counted from the window's centre, solved for each pixel."""
+    """The normal equations of d = a + b u + c v, u and v the column and row of a pixel, solved for each window."""
     measured = (depth > 0).astype(np.float64)
     d = np.divide(1.0, depth, where=depth > 0, out=np.zeros(depth.shape))
     v, u = (axis.astype(np.float64) for axis in np.indices(depth.shape))
