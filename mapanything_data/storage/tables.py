@@ -62,8 +62,12 @@ def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def cut_torn_line(path: Path) -> None:
-    """Cut what follows the last line break of a file that rows are appended to."""
-    text = path.read_bytes()
+    """Cut what follows the last line break of a file that rows are appended to.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    text = read_bytes(path, remedy=_REMEDY)
     whole = text[: text.rfind(b"\n") + 1]
     if len(whole) < len(text):
         write_atomic(path, whole)

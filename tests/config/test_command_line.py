@@ -104,7 +104,7 @@ def test_a_folder_where_a_file_must_be_is_named(tmp_path):
     done = command("report", f"dataset.root={tmp_path}")
 
     assert done.returncode == 2
-    assert f"error: {tmp_path}/manifest.json: is a directory" in done.stderr
+    assert f"error: {tmp_path}/manifest.json: cannot be read (Is a directory)" in done.stderr
 
 
 def test_own_choices_come_from_a_config_dir(tmp_path):

@@ -17,7 +17,7 @@ from mapanything_data.storage.pcd import read_pcd
 from mapanything_data.storage.plain_yaml import read_plain_yaml
 from mapanything_data.storage.png import decode_png, read_png_size
 from mapanything_data.storage.reading import read_bytes
-from mapanything_data.storage.tables import read_csv, read_json, read_jsonl
+from mapanything_data.storage.tables import cut_torn_line, read_csv, read_json, read_jsonl
 
 READERS = {
     "content": read_bytes,
@@ -35,6 +35,7 @@ READERS = {
     "pcd": read_pcd,
     "png": decode_png,
     "png size": read_png_size,
+    "torn jsonl": cut_torn_line,
     "yaml": read_plain_yaml,
     "yolo": partial(read_yolo, class_names=("vehicle",), width=4, height=4),
 }
