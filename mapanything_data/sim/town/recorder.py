@@ -25,7 +25,7 @@ from mapanything_data.sim.town.traffic import Car, Traffic, draw_traffic, pose_o
 from mapanything_data.storage.opv2v.layout import FRAME_STEP, FRAMES_PER_SECOND, LABEL
 
 FIRST_FRAME = 68
-"""As in most scenarios of OPV2V."""
+"""Where numbers of frames start, as in scenarios of OPV2V."""
 LOCALISATION_NOISE = np.array([0.03, 0.03, 0.03, 0.0, 0.06, 0.0])
 """Standard deviation of where an agent believes to be: x, y, z in metres, roll, yaw, pitch in degrees."""
 BOX_RANGE = 120.0
