@@ -23,7 +23,7 @@ def drawn_again(tmp_path_factory):
     root = tmp_path_factory.mktemp("drawn") / "sample_opv2v"
     settings = read_manifest(SAMPLE, "opv2v", 1).settings
     options = [f"{name}={value}" for name, value in settings.items() if name != "source"]
-    counts = ["source.train=1", "source.validate=1", "source.test=1"]
+    counts = ["source.train=1", "source.validate=0", "source.test=0"]
     command = [sys.executable, "-m", "mapanything_data.collect", "source=town", f"dataset.root={root}"]
     subprocess.run([*command, *options, *counts], check=True, capture_output=True)
     return root
@@ -42,8 +42,9 @@ def test_the_sample_is_what_the_town_draws(drawn_again):
     # Not byte by byte: compression and the last bits of a software renderer may differ between kinds of processors.
     kept, drawn = dict(snapshots(SAMPLE)), dict(snapshots(drawn_again))
 
-    assert kept.keys() == drawn.keys()
-    for key, snapshot in kept.items():
+    assert sorted(drawn) == sorted(key for key in kept if key.startswith("train/"))
+    for key in drawn:
+        snapshot = kept[key]
         assert np.allclose(snapshot.T_world_agent.matrix, drawn[key].T_world_agent.matrix, atol=1e-9)
         assert [box.id for box in snapshot.boxes] == [box.id for box in drawn[key].boxes]
         assert len(snapshot.cloud.points) == pytest.approx(len(drawn[key].cloud.points), abs=5)
