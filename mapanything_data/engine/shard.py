@@ -29,9 +29,9 @@ STUCK_GRACE_S = 5.0
 """How long after its time-out an item may go on before its worker is ended from below."""
 
 _DISK_REFUSES = {
-    errno.ENOSPC: "no space is left",
-    errno.EDQUOT: "the quota is used up",
-    errno.EROFS: "it is read-only",
+    errno.ENOSPC: ("no space is left", "make room or choose another place"),
+    errno.EDQUOT: ("the quota is used up", "make room or choose another place"),
+    errno.EROFS: ("it is read-only", "choose another place (output=FOLDER, or dataset.root where data are written)"),
 }
 
 
@@ -167,10 +167,11 @@ def stop_if_disk_refuses(failure: OSError, output: Path) -> None:
         DataError: The disk that holds `output` is full or read-only.
     """
     if failure.errno in _DISK_REFUSES:
+        reason, remedy = _DISK_REFUSES[failure.errno]
         raise DataError(
             failure.filename or output,
-            f"cannot write, because {_DISK_REFUSES[failure.errno]}",
-            remedy="make room or choose another place, then run the same command again: it goes on where it stopped",
+            f"cannot write, because {reason}",
+            remedy=f"{remedy}, then run the command again: it goes on where it stopped",
         ) from failure
 
 

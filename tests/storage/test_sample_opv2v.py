@@ -43,13 +43,13 @@ def test_the_sample_is_what_the_town_draws(drawn_again):
     kept, drawn = dict(snapshots(SAMPLE)), dict(snapshots(drawn_again))
 
     assert sorted(drawn) == sorted(key for key in kept if key.startswith("train/"))
-    for key in drawn:
+    for key, drawn_snapshot in drawn.items():
         snapshot = kept[key]
-        assert np.allclose(snapshot.T_world_agent.matrix, drawn[key].T_world_agent.matrix, atol=1e-9)
-        assert [box.id for box in snapshot.boxes] == [box.id for box in drawn[key].boxes]
-        assert len(snapshot.cloud.points) == pytest.approx(len(drawn[key].cloud.points), abs=5)
+        assert np.allclose(snapshot.T_world_agent.matrix, drawn_snapshot.T_world_agent.matrix, atol=1e-9)
+        assert [box.id for box in snapshot.boxes] == [box.id for box in drawn_snapshot.boxes]
+        assert len(snapshot.cloud.points) == pytest.approx(len(drawn_snapshot.cloud.points), abs=5)
         for number, view in snapshot.views.items():
-            again = drawn[key].views[number]
+            again = drawn_snapshot.views[number]
             assert np.abs(view.image.astype(int) - again.image).mean() < 1
             assert np.isclose(view.depth, again.depth, rtol=1e-3).mean() > 0.99
 
