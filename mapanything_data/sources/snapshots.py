@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from mapanything_data.scene import Snapshot
 
@@ -36,6 +36,7 @@ class Recorder(Protocol):
         """What an agent senses at a moment: the same whenever and wherever it is asked for."""
 
 
+@runtime_checkable
 class SnapshotSource(Protocol):
     """A source of scenarios."""
 

@@ -16,7 +16,7 @@ from mapanything_data.engine import Report, RunOptions, Stats
 from mapanything_data.errors import ConfigError, DataError, require
 from mapanything_data.scene import Frame
 from mapanything_data.sources.clip import BrokenClip, Clip, LostFrame, Source
-from mapanything_data.stages.execute import execute, folder_of, say
+from mapanything_data.stages.execute import execute, folder_of, require_choice, say
 from mapanything_data.storage.atomic import remove_unfinished
 from mapanything_data.storage.manifest import (
     MANIFEST,
@@ -35,6 +35,7 @@ from mapanything_data.storage.segments import (
     FrameRow,
     Segment,
     SegmentOrigin,
+    SegmentsDataset,
     list_segments,
     segment_folder,
 )
@@ -65,6 +66,8 @@ def capture(config: CaptureConfig) -> int:
         python -m mapanything_data.capture source=images source.path=photos/ dataset.root=data/photos source.stride=2
         python -m mapanything_data.capture source.path='rides/*.mkv' dataset.root=data/rides executor=processes
     """
+    require_choice("source", config.source, Source)
+    require_choice("dataset", config.dataset, SegmentsDataset)
     root = folder_of(config.dataset)
     _refuse_own_output(config.source.paths(), root)  # refused before anything is written
     work = CaptureWork(

@@ -11,7 +11,7 @@ from mapanything_data.config.registry import component_name
 from mapanything_data.engine import Report, RunOptions, Stats
 from mapanything_data.errors import ConfigError, DataError, require
 from mapanything_data.sources.snapshots import Scenario, SnapshotSource
-from mapanything_data.stages.execute import execute, folder_of
+from mapanything_data.stages.execute import execute, folder_of, require_choice
 from mapanything_data.storage.atomic import remove_unfinished
 from mapanything_data.storage.manifest import (
     MANIFEST,
@@ -53,13 +53,8 @@ def collect(config: CollectConfig) -> int:
         python -m mapanything_data.collect source=town dataset=opv2v dataset.root=data/town
         python -m mapanything_data.collect dataset.root=data/town source.train=20 source.frames=100 executor=processes
     """
-    if type(config.dataset) is not OPV2V:
-        raise ConfigError(
-            f"dataset={component_name(config.dataset)}",
-            f"cannot hold what source={component_name(config.source)} yields",
-            expected="a data set of several agents",
-            remedy="use dataset=opv2v",
-        )
+    require_choice("source", config.source, SnapshotSource)
+    require_choice("dataset", config.dataset, OPV2V)
     if config.dataset.depth_layout != "npy":
         raise ConfigError(
             "dataset.depth_layout",

@@ -9,7 +9,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
-from mapanything_data.config.registry import import_components
+from mapanything_data.config.registry import component_name, import_components
 from mapanything_data.engine import RunOptions, Summary, run
 from mapanything_data.engine.executor import Executor
 from mapanything_data.engine.run import StoppedBySignal
@@ -57,6 +57,32 @@ def folder_of(dataset: Any) -> Path:
     if root.is_file():
         raise ConfigError("dataset.root", f"{root} is a file", expected="a folder", remedy="give the folder it lies in")
     return root
+
+
+def require_choice(group: str, component: Any, *kinds: type) -> None:
+    """Make sure that a component is of a kind that the stage works with.
+
+    Args:
+        group: Its group, such as `source`.
+        component: What was chosen.
+        kinds: Component classes (themselves, not what inherits from them) or runtime-checkable protocols.
+
+    Raises:
+        ConfigError: It is of another kind; names the choices that will do.
+    """
+    protocols = tuple(kind for kind in kinds if getattr(kind, "_is_protocol", False))
+
+    def fits(cls: type) -> bool:
+        return cls in kinds or issubclass(cls, protocols)
+
+    if not fits(type(component)):
+        choices = sorted(name for (of, name), cls in import_components().items() if of == group and fits(cls))
+        raise ConfigError(
+            f"{group}={component_name(component)}",
+            "is not for this app",
+            expected=" or ".join(f"{group}={name}" for name in choices),
+            remedy="choose one of these",
+        )
 
 
 def module_of_dataset(package: str, dataset: str, what: str) -> ModuleType:

@@ -12,7 +12,7 @@ from mapanything_data.engine import Report, RunOptions, Stats
 from mapanything_data.engine.folder import records_folder
 from mapanything_data.errors import ConfigError, DataError, require
 from mapanything_data.labelers.protocol import Labeler, OpenLabeler
-from mapanything_data.stages.execute import absolute_path, execute, folder_of
+from mapanything_data.stages.execute import absolute_path, execute, folder_of, require_choice
 from mapanything_data.stages.moments import MomentReader
 from mapanything_data.storage.atomic import remove_unfinished, write_atomic
 from mapanything_data.storage.manifest import (
@@ -62,10 +62,8 @@ def label(config: LabelConfig) -> int:
         python -m mapanything_data.label dataset.root=data/opv2v labeler=lidar_depth labeler.agents=all output=data/d
         python -m mapanything_data.label dataset.root=data/opv2v labeler=boxes3d labeler.depth=true executor=processes
     """
+    require_choice("dataset", config.dataset, OPV2V)
     root = folder_of(config.dataset)
-    name = component_name(config.dataset)
-    if type(config.dataset) is not OPV2V:
-        raise ConfigError(f"dataset={name}", "cannot be labelled", expected="dataset=opv2v", remedy="add dataset=opv2v")
     labeler = component_name(config.labeler)
     output = absolute_path("output", config.output) if config.output else sibling(root, labeler)
     _refuse_inputs(output, config.dataset)

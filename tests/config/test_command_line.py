@@ -139,3 +139,21 @@ def test_the_flag_of_a_sweep_may_stand_anywhere(tmp_path):
 
     assert "unrecognized" not in done.stderr
     assert "/nowhere/a" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("app", "choice", "expected"),
+    [
+        ("capture", ["source=town"], "source=images or source=video"),
+        ("capture", ["dataset=opv2v", "source.path=a"], "dataset=segments"),
+        ("collect", ["source=video", "source.path=a"], "source=town"),
+        ("collect", ["dataset=opv2v_ft"], "dataset=opv2v"),
+        ("label", ["dataset=segments"], "dataset=opv2v"),
+    ],
+)
+def test_a_choice_that_is_for_another_app_is_refused_with_those_that_will_do(app, choice, expected, tmp_path):
+    done = command(app, *choice, "machine=fixture", "dataset.root=out", cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert f"{choice[0]}: is not for this app\n  expected: {expected}\n" in done.stderr
+    assert not (tmp_path / "out").exists()
