@@ -9,17 +9,14 @@ from typing import Any
 
 from mapanything_data.config.registry import component_name
 from mapanything_data.engine import Report, RunOptions, Stats
-from mapanything_data.errors import ConfigError, DataError, require
+from mapanything_data.errors import ConfigError, require
 from mapanything_data.sources.snapshots import Scenario, SnapshotSource
 from mapanything_data.stages.execute import execute, folder_of, require_choice
 from mapanything_data.storage.atomic import remove_unfinished
 from mapanything_data.storage.manifest import (
-    MANIFEST,
     Manifest,
+    begin_or_go_on,
     fingerprint,
-    read_manifest,
-    refuse_other_settings,
-    write_manifest,
 )
 from mapanything_data.storage.opv2v import FrameKey, write_snapshot
 from mapanything_data.storage.opv2v.layout import OPV2V, YAML, depth_file, frame_name
@@ -120,7 +117,15 @@ class CollectWork:
         Raises:
             DataError: The folder holds something else, or was collected with other settings.
         """
-        self._describe_output()
+        settings = self._settings()
+        manifest = Manifest(
+            format=FORMAT,
+            format_version=FORMAT_VERSION,
+            settings=settings,
+            fingerprint=fingerprint(settings),
+            provenance={"software": software_versions()},
+        )
+        begin_or_go_on(self.output, manifest, holds_data=any(self.output.glob("*/*/*/*")))
         return [CollectItem(scenario, agent) for scenario in self.source.scenarios() for agent in scenario.agents]
 
     def done(self, item: CollectItem) -> bool:
@@ -150,29 +155,6 @@ class CollectWork:
                 points += len(snapshot.cloud.points) if snapshot.cloud else 0
                 report(number / len(waiting))
         return {"frames": len(waiting), "images": images, "LiDAR points": points}
-
-    def _describe_output(self) -> None:
-        settings = self._settings()
-        if (self.output / MANIFEST).exists():
-            refuse_other_settings(self.output, read_manifest(self.output, FORMAT, FORMAT_VERSION), settings)
-            return
-        if self.output.is_dir() and any(entry.name[0] != "." for entry in self.output.iterdir()):
-            raise DataError(
-                self.output,
-                "holds files and no manifest.json, so it is no collection that could go on",
-                expected="an empty folder or none",
-                remedy="give another dataset.root",
-            )
-        write_manifest(
-            self.output,
-            Manifest(
-                format=FORMAT,
-                format_version=FORMAT_VERSION,
-                settings=settings,
-                fingerprint=fingerprint(settings),
-                provenance={"software": software_versions()},
-            ),
-        )
 
     def _missing(self, item: CollectItem) -> dict[int, FrameKey]:
         """The frames whose last file, the YAML file, or whose depth maps are not there."""

@@ -18,10 +18,8 @@ from mapanything_data.storage.atomic import remove_unfinished, write_atomic
 from mapanything_data.storage.manifest import (
     MANIFEST,
     Manifest,
+    begin_or_go_on,
     fingerprint,
-    read_manifest,
-    refuse_other_settings,
-    write_manifest,
 )
 from mapanything_data.storage.opv2v import OPV2V, Agent, Scenario, read_index
 from mapanything_data.storage.opv2v.layout import CAMERAS, sibling, split_of_folder
@@ -195,30 +193,15 @@ class LabelWork:
                 "depth_root": str(self.dataset.depth_folder.resolve()),
                 "depth_layout": self.dataset.depth_layout,
             }
-        known = None
-        if (self.output / MANIFEST).exists():
-            known = read_manifest(self.output, self.labeler_name, FORMAT_VERSION)
-            if _holds_labels(self.output):
-                refuse_other_settings(self.output, known, settings, "output")
-                _refuse_other_inputs(self.output, known, inputs)
-        elif self.output.exists() and any(entry.name[0] != "." for entry in self.output.iterdir()):
-            raise DataError(
-                self.output,
-                "holds files, but no manifest.json says that they are labels",
-                remedy="choose another folder as output",
-            )
-        provenance = {**inputs, "software": software_versions()}
-        write_manifest(
-            self.output,
-            Manifest(
-                format=self.labeler_name,
-                format_version=FORMAT_VERSION,
-                settings=settings,
-                fingerprint=fingerprint(settings),
-                # Of the run that began the labels; each run records its own versions.
-                provenance=known.provenance if known and _holds_labels(self.output) else provenance,
-            ),
+        manifest = Manifest(
+            format=self.labeler_name,
+            format_version=FORMAT_VERSION,
+            settings=settings,
+            fingerprint=fingerprint(settings),
+            provenance={**inputs, "software": software_versions()},
         )
+        known = begin_or_go_on(self.output, manifest, holds_data=_holds_labels(self.output), place="output")
+        _refuse_other_inputs(self.output, known, inputs)
         classes = self.output / "classes.txt"
         if self.labeler.class_names and not classes.exists():
             write_atomic(classes, "".join(f"{name}\n" for name in self.labeler.class_names))

@@ -109,3 +109,34 @@ def refuse_other_settings(
         expected="the same settings, so that one data set is made in one way",
         remedy=f"use the old settings to go on with it, or another {place}",
     )
+
+
+def begin_or_go_on(root: Path, manifest: Manifest, *, holds_data: bool, place: str = "dataset.root") -> Manifest:
+    """Write the manifest of a data set that begins, or make sure that the one which is there may go on.
+
+    Args:
+        root: The folder.
+        manifest: What the data set is to be.
+        holds_data: Whether there is anything but a manifest yet; before that, settings may still change.
+        place: The option that names the folder.
+
+    Returns:
+        The manifest that stands in the folder now. Its provenance is that of the run which began the data.
+
+    Raises:
+        DataError: The folder holds something else, another format or version, or data made with other settings.
+    """
+    if (root / MANIFEST).exists():
+        known = read_manifest(root, manifest.format, manifest.format_version)
+        if holds_data:
+            refuse_other_settings(root, known, manifest.settings, place)
+            return known
+    elif root.is_dir() and any(entry.name[0] != "." for entry in root.iterdir()):
+        raise DataError(
+            root,
+            "holds files and no manifest.json, so nothing that could go on",
+            expected="an empty folder or none",
+            remedy=f"give another {place}",
+        )
+    write_manifest(root, manifest)
+    return manifest
