@@ -28,10 +28,14 @@ REPORT_INTERVAL_S = 0.5
 STUCK_GRACE_S = 5.0
 """How long after its time-out an item may go on before its worker is ended from below."""
 
+_MAKE_ROOM = "make room or choose another place, then run the same command again: it goes on where it stopped"
 _DISK_REFUSES = {
-    errno.ENOSPC: ("no space is left", "make room or choose another place"),
-    errno.EDQUOT: ("the quota is used up", "make room or choose another place"),
-    errno.EROFS: ("it is read-only", "choose another place (output=FOLDER, or dataset.root where data are written)"),
+    errno.ENOSPC: ("no space is left", _MAKE_ROOM),
+    errno.EDQUOT: ("the quota is used up", _MAKE_ROOM),
+    errno.EROFS: (
+        "it is read-only",
+        "choose another place: output=FOLDER, or dataset.root=FOLDER where data are written",
+    ),
 }
 
 
@@ -171,7 +175,7 @@ def stop_if_disk_refuses(failure: OSError, output: Path) -> None:
         raise DataError(
             failure.filename or output,
             f"cannot write, because {reason}",
-            remedy=f"{remedy}, then run the command again: it goes on where it stopped",
+            remedy=remedy,
         ) from failure
 
 
