@@ -27,6 +27,10 @@ LEAST_SHARE, LEAST_BOXES = 0.2, 20
 """An agent is doubtful when a smaller share of at least so many boxes contains points."""
 CLEARLY_SHARE, CLEARLY_BOXES = 0.25, 3
 """Another orientation fits clearly better when it fills this share of the boxes more, and at least so many."""
+ODD_GAIN, ODD_LOSS = 0.15, 0.85
+"""A single sweep is odd when another orientation fills this share of its boxes more, while as it is it fills less than
+this much of what the agent's sweeps usually do. A mirrored sweep fills half of the boxes all the same: streets are
+symmetric."""
 SAMPLES = 16
 """Frames of an agent, evenly spread, whose clouds are compared in all orientations."""
 
@@ -97,8 +101,8 @@ class CloudLog:
         near = sized & (np.linalg.norm(T_lidar_box[:, :3, 3], axis=1) < NEAR_M)
         if near.any():
             self.boxes[frame] = int(near.sum())
-            thorough = frame in self._samples()
-            self.filled[frame] = count_filled(points, T_lidar_box[near], vehicles.extent[near], thorough=thorough)
+            enough = np.inf if frame in self._samples() else max(0.5, ODD_LOSS * self._share()) * self.boxes[frame]
+            self.filled[frame] = count_filled(points, T_lidar_box[near], vehicles.extent[near], enough)
 
     def findings(self) -> Iterator[Finding]:
         """Empty sweeps, NaN, strange numbers of points, and clouds that are turned against the boxes."""
@@ -158,15 +162,23 @@ class CloudLog:
         order = sorted(self.files.agent.frames)
         return set(order[:: max(1, len(order) // SAMPLES)])
 
+    def _share(self) -> float:
+        """The share of boxes that the sweeps so far fill."""
+        filled = sum(int(counts[0]) for counts in self.filled.values())
+        return filled / max(1, sum(self.boxes[frame] for frame in self.filled))
+
     @staticmethod
     def _odd_frames(frames: list[int], filled: NDArray[np.int64], boxes: NDArray[np.int64]) -> dict[int, Mark]:
-        """Frames of an otherwise sound agent that fit in another orientation only."""
+        """Frames of an otherwise sound agent that fit as well as the others, but in another orientation."""
         marks = {}
         best = filled.argmax(axis=1)
         others = np.maximum(boxes.sum() - boxes, 1)
         usual = (filled[:, 0].sum() - filled[:, 0]) / others
-        gain = filled.max(axis=1) - filled[:, 0]
-        odd = (usual >= 0.5) & (filled[:, 0] <= 0.2 * boxes) & (gain >= 2) & (gain >= 0.5 * boxes)
+        as_it_is, other = filled[:, 0], filled.max(axis=1)
+        gain = other - as_it_is
+        fits_better = (gain >= ODD_GAIN * boxes) & ((gain >= CLEARLY_BOXES) | ((as_it_is == 0) & (gain >= 2)))
+        is_unusual = (as_it_is <= ODD_LOSS * usual * boxes) & (other >= 0.75 * usual * boxes)
+        odd = (usual >= 0.5) & fits_better & is_unusual
         for place in np.flatnonzero(odd):
             found = (
                 f"{filled[place, 0]} of {boxes[place]} boxes within {NEAR_M:.0f} m contain points;"
@@ -176,17 +188,15 @@ class CloudLog:
         return marks
 
 
-def count_filled(
-    points: NDArray[np.float32], T_lidar_box: Floats, extent: Floats, *, thorough: bool
-) -> NDArray[np.int64]:
+def count_filled(points: NDArray[np.float32], T_lidar_box: Floats, extent: Floats, enough: float) -> NDArray[np.int64]:
     """How many boxes contain points, in each of the orientations of the cloud.
 
     Args:
         points: [N, 3], metres, LiDAR frame.
         T_lidar_box: [B, 4, 4], box to LiDAR.
         extent: [B, 3], half sizes, metres.
-        thorough: Whether to count for all orientations in any case. Otherwise that is done, which takes eight times as
-            long, only where the cloud as it is leaves half of the boxes empty; elsewhere the others count as 0.
+        enough: Where the cloud as it is fills more boxes than this, the other orientations, which take eight times as
+            long, are not tried and count as 0.
 
     Returns:
         [8] int64, in the order of `ORIENTATIONS`.
@@ -194,7 +204,7 @@ def count_filled(
     reach = NEAR_M + float(np.linalg.norm(extent, axis=1).max())
     points = points[(points**2).sum(axis=1) < reach**2]
     as_it_is = _count(points, T_lidar_box, extent)
-    if not thorough and 2 * as_it_is > len(extent):
+    if as_it_is > enough:
         return np.array([as_it_is] + [0] * (len(_TURNS) - 1))
     turned = [_count(points @ turn.T.astype(np.float32), T_lidar_box, extent) for turn in _TURNS[1:]]
     return np.array([as_it_is, *turned])
