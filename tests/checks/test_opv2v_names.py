@@ -123,8 +123,15 @@ def test_an_agent_under_two_names_is_found(opv2v_root):
 
     ((severity, check, item),) = findings(opv2v_root)
 
-    assert (severity, check) == ("FAIL", "unlisted")
-    assert item in (agent_item(ONE), f"{SCENE}/0962")
+    assert (severity, check, item) == ("FAIL", "unlisted", f"{SCENE}/0962")
+
+
+def test_an_empty_folder_beside_an_agent_does_not_hide_it(opv2v_root):
+    (opv2v_root / SCENE / "0962").mkdir()
+
+    (finding,) = all_findings(opv2v_root)
+
+    assert (finding.check, finding.item, finding.remedy) == ("unlisted", f"{SCENE}/0962", "keep one of the two folders")
 
 
 def test_a_frame_under_two_names_is_found(opv2v_root):

@@ -147,10 +147,24 @@ def test_folders_that_stand_for_one_agent_and_strange_folders_are_told(tmp_path)
     index = read_index(tmp_path)
 
     assert [(problem.path.name, problem.kind) for problem in index.problems] == [
-        ("962", ProblemKind.repeated),
+        ("0962", ProblemKind.repeated),
         ("car", ProblemKind.stray),
     ]
-    assert index.problems[0].text == "is agent 962 a second time, beside 0962/"
+    assert index.problems[0].text == "is agent 962 a second time, beside 962/"
+    assert index.scenarios[0].agents[962].name == "962"
+
+
+@pytest.mark.parametrize(("full", "empty"), [("962", "0962"), ("0962", "962"), ("00962", "0962")])
+def test_of_two_folders_of_an_agent_the_one_with_frames_is_read(tmp_path, full, empty):
+    plant(tmp_path, full)
+    plant(tmp_path, empty, parts=())
+
+    index = read_index(tmp_path)
+
+    assert index.scenarios[0].agents[962].name == full
+    assert [(problem.path.name, problem.text) for problem in index.problems] == [
+        (empty, f"is agent 962 a second time, beside {full}/, and holds no frames")
+    ]
 
 
 def test_links_to_nowhere_are_told(tmp_path):

@@ -203,13 +203,20 @@ class _Reader:
             if number is None:
                 if "additional" not in name:
                     self._note(scenario / name, ProblemKind.stray, "the folder's name is no agent id (an integer)")
-            elif number in agents:
-                found = f"is agent {number} a second time, beside {agents[number].name}/"
-                self._note(scenario / name, ProblemKind.repeated, found)
             else:
-                agents[number] = _agent(number, name, self._entries(scenario / name))
+                agent = _agent(number, name, self._entries(scenario / name))
+                agents[number] = self._kept(scenario, agents[number], agent) if number in agents else agent
         ordered = sorted(agents.values(), key=lambda agent: (agent.is_roadside_unit, abs(agent.id)))
         return {agent.id: agent for agent in ordered}
+
+    def _kept(self, scenario: Path, one: Agent, other: Agent) -> Agent:
+        """Of two folders for one agent the one with frames, then the one without leading zeros."""
+        kept, left = sorted((one, other), key=lambda agent: (not agent.frames, agent.name != str(agent.id)))
+        found = f"is agent {left.id} a second time, beside {kept.name}/"
+        self._note(
+            scenario / left.name, ProblemKind.repeated, found if left.frames else f"{found}, and holds no frames"
+        )
+        return kept
 
     def _folders(self, folder: Path) -> list[str]:
         return [name for name, kind in self._entries(folder).items() if kind == "folder"]
