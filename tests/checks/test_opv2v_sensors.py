@@ -74,15 +74,27 @@ def test_a_camera_that_stands_still_while_the_agent_drives_is_frozen(opv2v_root)
 
 
 def test_pictures_of_an_agent_that_waits_may_be_identical(opv2v_root):
-    content = {}
-    edit(opv2v_root, ONE, 68, content.update)
-    for frame in FRAMES[1:]:
-        edit(opv2v_root, ONE, frame, lambda c: c.update(content, vehicles={}, ego_speed=0.0))
-        put_picture(opv2v_root, ONE, frame, decode_png(path(opv2v_root, ONE, 68, "camera0")))
-        edit(opv2v_root, OTHER, frame, lambda c: c["vehicles"].pop(ONE))
-    edit(opv2v_root, ONE, 68, lambda c: c.update(ego_speed=0.0))
+    make_wait(opv2v_root)
 
     assert findings(opv2v_root) == []
+
+
+@pytest.mark.parametrize("damaged", FRAMES)
+def test_pictures_of_an_agent_that_waits_may_be_identical_where_its_place_is_unknown(opv2v_root, damaged):
+    make_wait(opv2v_root)
+    path(opv2v_root, ONE, damaged, "yaml").write_bytes(b"")
+
+    assert findings(opv2v_root) == [("FAIL", "yaml", frame_item(ONE, damaged, "yaml"))]
+
+
+def make_wait(root):
+    content = {}
+    edit(root, ONE, 68, content.update)
+    for frame in FRAMES[1:]:
+        edit(root, ONE, frame, lambda c: c.update(content, vehicles={}, ego_speed=0.0))
+        put_picture(root, ONE, frame, decode_png(path(root, ONE, 68, "camera0")))
+        edit(root, OTHER, frame, lambda c: c["vehicles"].pop(ONE))
+    edit(root, ONE, 68, lambda c: c.update(ego_speed=0.0))
 
 
 @pytest.mark.parametrize(("agent", "frame"), PLACES)

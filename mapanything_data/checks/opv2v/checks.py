@@ -119,7 +119,7 @@ def _check_sensors(observer: Observer, rig: Rig, depth: DepthNames, progress: Pr
     files = observer.files
     clouds, damaged = CloudLog(files), dict[int, Mark]()
     pictures, maps = dict[int, CameraLog](), dict[int, DepthLog]()
-    depth_there, standing = depth.configured(files), standing_frames(observer.annotations)
+    depth_there, standing = depth.configured(files), standing_frames(files, observer.annotations)
     order = sorted(files.agent.frames)
     for place, frame in enumerate(order):
         progress(place / len(order))

@@ -86,9 +86,9 @@ class CameraLog:
         yield from tell(self.files, Severity.fail, "size", self.part, marks, remedy=remedy)
 
 
-def standing_frames(annotations: Mapping[int, Annotation]) -> set[int]:
-    """Frames in which the agent is where it was in the frame before: its pictures may be identical."""
-    frames = sorted(annotations)
+def standing_frames(files: AgentFiles, annotations: Mapping[int, Annotation]) -> set[int]:
+    """Frames whose pictures may be identical: the agent is where it was in the frame before, or nobody knows."""
+    frames, unknown = sorted(annotations), files.agent.frames.keys() - annotations.keys()
     positions = np.array([annotations[frame].T_world_lidar.translation for frame in frames]).reshape(-1, 3)
     metres = np.linalg.norm(np.diff(positions, axis=0), axis=1)
-    return {frames[place + 1] for place in np.flatnonzero(metres < _STANDS_M)}
+    return unknown | {frames[place + 1] for place in np.flatnonzero(metres < _STANDS_M)}
