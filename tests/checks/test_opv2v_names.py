@@ -88,7 +88,7 @@ def test_a_gap_that_all_agents_share_is_told_once(opv2v_root):
     (finding,) = all_findings(opv2v_root)
 
     assert (finding.check, finding.item) == ("gap", SCENE)
-    assert finding.found == "1 steps between frames are not 2: 000068 to 000072"
+    assert finding.found == "1 step between frames is not 2: 000068 to 000072"
 
 
 def test_frames_that_count_by_another_step_are_told(tmp_path):
@@ -145,6 +145,13 @@ def test_a_frame_of_other_digits_is_found(opv2v_root):
         file.rename(file.with_name(file.name[1:]))
 
     assert findings(opv2v_root) == [("WARN", "digits", f"{agent_item(ONE)}/00070")]
+
+
+def test_a_frame_of_other_digits_does_not_also_lack_its_depth(root_with_depth):
+    for file in (root_with_depth / agent_item(ONE)).glob("000070*"):
+        file.rename(file.with_name(file.name[1:]))
+
+    assert findings(root_with_depth) == [("WARN", "digits", f"{agent_item(ONE)}/00070")]
 
 
 def test_a_folder_that_is_no_agent_is_a_stray(opv2v_root):

@@ -167,6 +167,32 @@ def test_of_two_folders_of_an_agent_the_one_with_frames_is_read(tmp_path, full, 
     ]
 
 
+@pytest.mark.parametrize("what", ["depth", "lidar_depth", "boxes3d"])
+@pytest.mark.parametrize("images", ["opv2v", "opv2v_images"])
+@pytest.mark.parametrize(
+    "files", [("{}_camera0_depth.npy", "{}_camera1_depth.npy"), ("{}_camera0.txt", "manifest.json"), ("{}/",)]
+)
+def test_a_root_of_depth_maps_or_labels_is_refused_with_the_one_beside_it(tmp_path, what, images, files):
+    plant(tmp_path / images)
+    folder = plant(tmp_path / f"opv2v_{what}", parts=())
+    for file in files:
+        path = folder / file.format("000068")
+        path.mkdir() if file.endswith("/") else path.touch()
+
+    with pytest.raises(DataError) as refusal:
+        read_index(tmp_path / f"opv2v_{what}")
+
+    assert refusal.value.found == "holds no frames: these are depth maps or labels of an OPV2V root"
+    assert refusal.value.remedy == f"did you mean dataset.root={tmp_path / images}?"
+
+
+def test_labels_without_frames_beside_them_are_refused_as_well(tmp_path):
+    plant(tmp_path / "opv2v_depth", parts=("{}_camera0_depth.npy",))
+
+    with pytest.raises(DataError, match="the folder that holds the frames"):
+        read_index(tmp_path / "opv2v_depth")
+
+
 def test_links_to_nowhere_are_told(tmp_path):
     folder = plant(tmp_path)
     (folder / "000070.yaml").symlink_to(tmp_path / "gone.yaml")

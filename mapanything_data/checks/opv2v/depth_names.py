@@ -113,7 +113,9 @@ def _tell_bare(bare: list[AgentFiles], agents: list[AgentFiles], depth: DepthNam
 
 
 def _tell_missing(files: AgentFiles, depth: DepthNames) -> Iterator[Finding]:
-    missing = _wanted(files) - depth.configured(files)
+    # A name of other digits is told as such, not a second time as a missing depth map.
+    there = {(int(name), camera) for name, camera in depth.configured(files)}
+    missing = {(name, camera) for name, camera in _wanted(files) if (int(name), camera) not in there}
     frames = {name: frame for frame, name in files.agent.frames.items()}
     for camera in sorted({camera for _, camera in missing}):
         mark = Mark("its depth map is missing")

@@ -61,7 +61,8 @@ def _check_splits(index: Index) -> Iterator[Finding]:
         names.setdefault(scenario.split, set()).add(scenario.name)
     for one, other in combinations(names, 2):
         if shared := sorted(names[one] & names[other]):
-            found = f"{len(shared)} scenarios are in both, such as {shared[0]}"
+            many = f"{len(shared)} scenarios are" if len(shared) > 1 else "1 scenario is"
+            found = f"{many} in both, such as {shared[0]}"
             yield Finding(
                 Severity.warn, "split", f"{one} and {other}", found, "evaluate on scenarios that were not trained on"
             )
@@ -164,7 +165,8 @@ def _check_steps(item: str, frames: Sequence[int]) -> Iterator[Finding]:
     if gaps:
         shown = ", ".join(f"{a:06d} to {b:06d}" for a, b in gaps[:_RANGES_SHOWN])
         more = f" and {len(gaps) - _RANGES_SHOWN} more" if len(gaps) > _RANGES_SHOWN else ""
-        found = f"{len(gaps)} steps between frames are not {usual}: {shown}{more}"
+        many = f"{len(gaps)} steps between frames are" if len(gaps) > 1 else "1 step between frames is"
+        found = f"{many} not {usual}: {shown}{more}"
         yield Finding(Severity.warn, "gap", item, found, "do not use the two frames as neighbours")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -21,6 +22,8 @@ from mapanything_data.storage.opv2v.layout import (
 _SEARCH_DEPTH = 3
 """So many levels above and below a folder without splits are searched for a root to propose."""
 _FOLDERS_SEARCHED = 2000
+_LABEL = re.compile(r"[0-9]{1,18}(_(camera|depth)[0-9]+.*)?")
+"""Files of depth maps and labels are named after frames and cameras; some stand in a folder for each frame."""
 
 
 class ProblemKind(Enum):
@@ -140,7 +143,8 @@ def read_index(root: Path, *, remembered: bool = True) -> Index:
         remembered: Whether folders that have not changed since the last time may be taken from memory.
 
     Raises:
-        DataError: The folder is missing, unreadable or holds no agents; names a folder near it that does.
+        DataError: The folder is missing, unreadable or holds no agents, or only depth maps or labels; names a folder
+            near it that does.
     """
     reader = _Reader(root, FolderListing(root, memory_file(root) if remembered else None))
     try:
@@ -156,6 +160,13 @@ def read_index(root: Path, *, remembered: bool = True) -> Index:
             "holds no OPV2V data: there is no {split}/{scenario}/{agent}/ with an integer for the agent in it",
             expected=f"folders named {', '.join(SPLITS)}",
             remedy=_advice(root),
+        )
+    if reader.holds_labels_only(scenarios):
+        raise DataError(
+            root,
+            "holds no frames: these are depth maps or labels of an OPV2V root",
+            expected="YAML files, PCD files and pictures",
+            remedy=_advice_beside(root),
         )
     reader.listing.remember()
     return Index(root, scenarios, reader.problems)
@@ -195,6 +206,15 @@ class _Reader:
         for name in self._folders(Path(split)):
             if "additional" not in name:
                 yield Scenario(split, name, self._agents(Path(split, name)))
+
+    def holds_labels_only(self, scenarios: Sequence[Scenario]) -> bool:
+        """Whether no agent has frames, and files of one are named after frames all the same."""
+        agents = [(scenario, agent) for scenario in scenarios for agent in scenario.agents.values()]
+        return not any(agent.frames for _, agent in agents) and any(
+            _LABEL.fullmatch(name)
+            for scenario, agent in agents
+            for name in self._entries(Path(scenario.split, scenario.name, agent.name))
+        )
 
     def _agents(self, scenario: Path) -> dict[int, Agent]:
         agents: dict[int, Agent] = {}
@@ -256,6 +276,15 @@ def _split_order(name: str) -> tuple[int, str]:
 def _advice(root: Path) -> str:
     near = nearest_root(root)
     return f"did you mean dataset.root={near}?" if near else "give dataset.root the folder that holds the splits"
+
+
+def _advice_beside(root: Path) -> str:
+    """`data/opv2v_lidar_depth` stands beside `data/opv2v` or `data/opv2v_images`."""
+    words = root.absolute().name.split("_")
+    names = ["_".join(words[:count]) for count in range(len(words) - 1, 0, -1)]
+    beside = [root.absolute().with_name(name + end) for name in names for end in ("", "_images")]
+    near = next((folder for folder in beside if _looks_like_root(folder)), None)
+    return f"did you mean dataset.root={near}?" if near else "give dataset.root the folder that holds the frames"
 
 
 def _looks_like_root(folder: Path) -> bool:
