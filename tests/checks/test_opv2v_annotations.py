@@ -256,6 +256,33 @@ def test_vehicles_that_carry_other_rigs_are_a_warning(opv2v_root):
     assert findings(opv2v_root) == [("WARN", "rigs", SCENE)]
 
 
+def test_a_rig_whose_cameras_all_differ_is_one_warning(opv2v_root):
+    def longer(content):
+        for camera in range(4):
+            content[f"camera{camera}"]["intrinsic"][0][0] += 5
+
+    for frame in FRAMES:
+        edit(opv2v_root, OTHER, frame, longer)
+
+    (finding,) = all_findings(opv2v_root)
+
+    assert finding.found == (
+        f"camera0, camera1, camera2, camera3 of {OTHER} and {ONE} differ by up to 0 m, 0 rad,"
+        " 5.0 pixels in the intrinsics"
+    )
+
+
+@pytest.mark.parametrize("agent", [ONE, OTHER])
+def test_a_lidar_pose_that_is_wrong_throughout_is_not_also_another_rig(opv2v_root, agent):
+    for frame in FRAMES:
+        edit(opv2v_root, agent, frame, lambda content: shift(content["lidar_pose"], 0.3))
+
+    (finding,) = all_findings(opv2v_root)
+
+    assert (finding.check, finding.item) == ("extrinsic", agent_item(agent))
+    assert "is 0.3 m and 0 rad from what cords and lidar_pose say" in finding.found
+
+
 def test_what_real_frames_look_like_is_no_finding(opv2v_root):
     """Reversing agents, plans, units beside the road, estimates that are off, vehicles far away."""
 

@@ -233,10 +233,54 @@ def test_range_instead_of_depth_is_recognised(root_with_depth):
             file = depth_path(root_with_depth, ONE, frame, camera)
             np.save(file, np.load(file) * slant)
 
-    found = all_findings(root_with_depth)
+    (finding,) = all_findings(root_with_depth)
 
-    assert [finding.item for finding in found] == [agent_item(ONE)] * 4
-    assert all(finding.found.endswith("it fits as range, not z") for finding in found)
+    assert finding.item == agent_item(ONE)
+    assert finding.found.startswith("camera0, camera1, camera2, camera3 of all 4 frames, 000068 to 000074: its depth")
+    assert finding.found.endswith("it fits as range, not z")
+
+
+@pytest.mark.parametrize(("frames", "item"), [((70,), frame_item(ONE, 70)), (FRAMES, agent_item(ONE))])
+def test_millimetres_in_all_cameras_are_one_finding(root_with_depth, frames, item):
+    for frame in frames:
+        for camera in range(4):
+            file = depth_path(root_with_depth, ONE, frame, camera)
+            np.save(file, np.load(file) * np.float32(1000))
+
+    (finding,) = all_findings(root_with_depth)
+
+    # 1000 times too far is 99,900 % off.
+    assert (finding.check, finding.item) == ("lidar depth", item)
+    assert "camera0, camera1, camera2, camera3" in finding.found
+    assert finding.found.endswith("differs from the LiDAR by 99,900 % (median): it fits as millimetres")
+
+
+def test_clouds_at_another_place_are_told_with_what_may_be_wrong(root_with_depth):
+    """There are no boxes that would tell that the cloud is the wrong one."""
+    for frame in FRAMES:
+        for agent in (ONE, OTHER):
+            edit(root_with_depth, agent, frame, lambda content: content.update(vehicles={}))
+        edit_points(root_with_depth, ONE, frame, lambda points: points * [2.0, 2.0, 2.0])
+
+    (finding,) = all_findings(root_with_depth)
+
+    assert (finding.severity.value, finding.check, finding.item) == ("FAIL", "lidar depth", agent_item(ONE))
+    assert "the depth of all its cameras differs from the LiDAR by" in finding.found
+    assert finding.remedy.startswith("depth, cloud or poses are of another frame or agent")
+
+
+@pytest.mark.parametrize("scaled", [1, 4])
+def test_pictures_of_a_wrong_size_are_one_finding_and_their_depth_is_none(root_with_depth, scaled):
+    for frame in FRAMES:
+        for camera in range(scaled):
+            image = decode_png(path(root_with_depth, ONE, frame, f"camera{camera}"))
+            put_picture(root_with_depth, ONE, frame, image[::2, ::2], camera)
+
+    (finding,) = all_findings(root_with_depth)
+
+    names = ", ".join(f"camera{camera}" for camera in range(scaled))
+    assert (finding.check, finding.item) == ("size", agent_item(ONE))
+    assert finding.found == f"{names} of all 4 frames, 000068 to 000074: is 40x30, cx and cy are for 80x60"
 
 
 def test_depth_of_another_camera_is_recognised(root_with_depth):

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from mapanything_data.checks.finding import Finding, Severity
 from mapanything_data.checks.opv2v.agreement import Observer, check_agreement
 from mapanything_data.checks.opv2v.clouds import CloudLog
-from mapanything_data.checks.opv2v.depth import DepthLog, points_of_cameras
+from mapanything_data.checks.opv2v.depth import DepthLog, depth_findings, points_of_cameras
 from mapanything_data.checks.opv2v.depth_names import DepthNames, check_depth_names
 from mapanything_data.checks.opv2v.names import check_names
 from mapanything_data.checks.opv2v.overview import overview
 from mapanything_data.checks.opv2v.pictures import CameraLog, standing_frames
 from mapanything_data.checks.opv2v.rig import Rig, check_rig, check_rigs
-from mapanything_data.checks.opv2v.telling import AgentFiles, Mark, tell, why_unreadable
+from mapanything_data.checks.opv2v.telling import AgentFiles, Mark, tell, tell_cameras, why_unreadable
 from mapanything_data.checks.protocol import Progress
 from mapanything_data.errors import DataError
 from mapanything_data.scene import Camera, Pose
@@ -124,21 +124,26 @@ def _check_sensors(observer: Observer, rig: Rig, depth: DepthNames, progress: Pr
     for place, frame in enumerate(order):
         progress(place / len(order))
         points = _read_points(observer, frame, clouds, damaged)
-        sizes = {}
+        shapes = {}
         for number in files.agent.cameras(frame):
             log = pictures.setdefault(number, CameraLog(files, number))
-            sizes[number] = log.add(frame, place, agent_stands=frame in standing)
-        to_read = [number for number in sizes if (files.agent.frames[frame], number) in depth_there]
-        cameras, seen = _seen_by_cameras(observer, frame, points, sizes) if to_read else ({}, {})
+            shapes[number] = log.add(frame, place, agent_stands=frame in standing)
+        to_read = [number for number in shapes if (files.agent.frames[frame], number) in depth_there]
+        cameras, seen = _seen_by_cameras(observer, frame, points, shapes) if to_read else ({}, {})
         for number in to_read:
             maps_log = maps.setdefault(number, DepthLog(files, number, depth.folder, depth.layout))
-            maps_log.add(frame, sizes[number], seen, cameras)
+            maps_log.add(frame, shapes[number], seen, cameras)
     yield from tell(files, Severity.fail, "unreadable", PCD, damaged, remedy=_RESTORE)
     yield from clouds.findings()
-    for number, log in sorted(pictures.items()):
-        yield from log.findings(rig.intrinsics.get(number))
-    for _, maps_log in sorted(maps.items()):
-        yield from maps_log.findings(clouds.misplaced)
+    for _, log in sorted(pictures.items()):
+        yield from log.findings()
+    sizes = {number: log.wrong_sizes(rig.intrinsics.get(number)) for number, log in pictures.items()}
+    remedy = "restore the pictures, or scale intrinsics and pictures together"
+    yield from tell_cameras(
+        files, Severity.fail, "size", {k: marks for k, marks in sizes.items() if marks}, remedy=remedy
+    )
+    told = {number: clouds.misplaced.union(marks) for number, marks in sizes.items()}
+    yield from depth_findings(files, maps, told)
 
 
 def _read_points(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapanything_data.checks.finding import Finding, Severity
-from mapanything_data.checks.opv2v.telling import AgentFiles, Mark, tell, why_unreadable
+from mapanything_data.checks.opv2v.telling import AgentFiles, Mark, percent, tell, tell_cameras, why_unreadable
 from mapanything_data.errors import DataError
 from mapanything_data.geometry import project, transform_points
 from mapanything_data.scene import Camera
 from mapanything_data.scene.arrays import Floats
 from mapanything_data.storage.arrays import read_npy_dtype
 from mapanything_data.storage.opv2v import depth_file, read_depth
-from mapanything_data.storage.opv2v.layout import EGO_BACK, EGO_FRONT, EGO_SIDE, camera_part
+from mapanything_data.storage.opv2v.layout import EGO_BACK, EGO_FRONT, EGO_SIDE
 
 AGREES = 0.02
 """Depth agrees with the LiDAR when the median of the relative errors is below this; noise and what only one of the two
@@ -28,6 +28,7 @@ ROUGH = 0.10
 _FEWEST_POINTS = 30
 _MOST_POINTS = 8000
 _MAKE = "make the depth again from these pictures"
+_COMPARE = "depth, cloud or poses are of another frame or agent: see which, and restore or make them again"
 
 
 @dataclass(slots=True)
@@ -39,7 +40,8 @@ class DepthLog:
         camera: Number of the camera.
         folder: The depth root.
         layout: How depth maps are named.
-        marks: Check to frame to what is wrong; of `lidar` the error is the weight.
+        marks: Check to frame to what is wrong; where depth differs from the LiDAR, the error is the weight.
+        compared: Frames in which the LiDAR could be compared.
     """
 
     files: AgentFiles
@@ -47,6 +49,7 @@ class DepthLog:
     folder: Path
     layout: str
     marks: dict[str, dict[int, Mark]] = field(default_factory=dict)
+    compared: set[int] = field(default_factory=set)
 
     def add(
         self,
@@ -73,7 +76,7 @@ class DepthLog:
             self._mark("depth", frame, Mark(f"its depth map holds {dtype}, not float32"))
         if picture and depth.shape != picture:
             found = f"its depth map is {depth.shape[1]}x{depth.shape[0]}, the picture is {picture[1]}x{picture[0]}"
-            self._mark("depth", frame, Mark(found))
+            self._mark("depth size", frame, Mark(found))
             return
         if not depth.any():
             self._mark("depth", frame, Mark("its depth map is 0 everywhere: no pixel has a depth"))
@@ -81,24 +84,67 @@ class DepthLog:
         if self.camera not in points or cameras[self.camera].width != depth.shape[1]:
             return
         share = disagreement(depth, points[self.camera], cameras[self.camera])
+        if share is not None:
+            self.compared.add(frame)
         if share is not None and share > AGREES:
             why = _explain(depth, self.camera, points, cameras)
-            found = f"its depth differs from the LiDAR by {100 * share:.3g} % (median){why}"
-            self._mark("rough depth" if share <= ROUGH and not why else "lidar depth", frame, Mark(found, share))
-
-    def findings(self, misplaced: set[int]) -> Iterator[Finding]:
-        """What is wrong; frames with a misplaced cloud are not told to have wrong depth as well."""
-        part = camera_part(self.camera)
-        yield from tell(self.files, Severity.fail, "depth", part, self.marks.get("depth", {}), remedy=_MAKE)
-        for check, severity, remedy in (
-            ("lidar depth", Severity.fail, "make the depth again: metres along the camera's z axis"),
-            ("rough depth", Severity.warn, "expect less of it than of rendered depth, or leave it out"),
-        ):
-            marks = {frame: mark for frame, mark in self.marks.get(check, {}).items() if frame not in misplaced}
-            yield from tell(self.files, severity, check, part, marks, remedy=remedy)
+            mark = Mark(f"its depth differs from the LiDAR by {percent(share)} (median){why}", share, why)
+            self._mark("rough depth" if share <= ROUGH and not why else "lidar depth", frame, mark)
 
     def _mark(self, check: str, frame: int, mark: Mark) -> None:
         self.marks.setdefault(check, {})[frame] = mark
+
+
+def depth_findings(
+    files: AgentFiles, logs: Mapping[int, DepthLog], told: Mapping[int, Container[int]]
+) -> Iterator[Finding]:
+    """What is wrong with the depth maps of an agent.
+
+    Args:
+        files: The agent.
+        logs: By the number of the camera.
+        told: Camera number to frames whose cloud or picture was told to be wrong; their depth is not blamed as well.
+    """
+
+    def marks(check: str) -> dict[int, dict[int, Mark]]:
+        of_cameras = {
+            number: {frame: mark for frame, mark in log.marks.get(check, {}).items() if frame not in told[number]}
+            for number, log in logs.items()
+        }
+        return {number: found for number, found in of_cameras.items() if found}
+
+    damaged = {number: log.marks["depth"] for number, log in logs.items() if "depth" in log.marks}
+    yield from tell_cameras(files, Severity.fail, "depth", damaged, remedy=_MAKE)
+    yield from tell_cameras(files, Severity.fail, "depth", marks("depth size"), remedy=_MAKE)
+    wrong, rough = marks("lidar depth"), marks("rough depth")
+    everywhere = _in_all_cameras(logs, wrong, rough)
+    yield from tell(files, Severity.fail, "lidar depth", "", everywhere, remedy=_COMPARE)
+    for check, severity, found, remedy in (
+        ("lidar depth", Severity.fail, wrong, "make the depth again: metres along the camera's z axis"),
+        ("rough depth", Severity.warn, rough, "expect less of it than of rendered depth, or leave it out"),
+    ):
+        rest = {
+            number: {frame: mark for frame, mark in of_camera.items() if frame not in everywhere}
+            for number, of_camera in found.items()
+        }
+        yield from tell_cameras(
+            files, severity, check, {number: left for number, left in rest.items() if left}, remedy=remedy
+        )
+
+
+def _in_all_cameras(
+    logs: Mapping[int, DepthLog], wrong: Mapping[int, Mapping[int, Mark]], rough: Mapping[int, Mapping[int, Mark]]
+) -> dict[int, Mark]:
+    """Frames in which all cameras, most of them clearly, differ from the LiDAR and nothing explains it."""
+    everywhere = {}
+    for frame in sorted({frame for log in logs.values() for frame in log.compared}):
+        compared = [number for number, log in logs.items() if frame in log.compared]
+        found = [mark for number in compared for marks in (wrong, rough) if (mark := marks.get(number, {}).get(frame))]
+        shares = [mark.weight for mark in found]
+        if 2 <= len(compared) == len(found) and not any(mark.kind for mark in found) and np.median(shares) > ROUGH:
+            text = f"the depth of all its cameras differs from the LiDAR by up to {percent(max(shares))} (median)"
+            everywhere[frame] = Mark(text, max(shares))
+    return everywhere
 
 
 def points_of_cameras(points: NDArray[np.float32], T_camera_lidar: Mapping[int, Floats]) -> dict[int, Floats]:

@@ -61,15 +61,20 @@ class CameraLog:
         self.sizes[frame] = image.shape[0], image.shape[1]
         return self.sizes[frame]
 
-    def findings(self, intrinsics: Floats | None) -> Iterator[Finding]:
-        """What is wrong; `intrinsics` are the usual K of the camera, [3, 3], None where they are unknown."""
+    def findings(self) -> Iterator[Finding]:
+        """What is wrong, sizes apart."""
         restore = "restore the picture from its archive, or leave the frame out"
         yield from tell(self.files, Severity.fail, "unreadable", self.part, self.unreadable, remedy=restore)
-        if self.sizes:
-            yield from self._check_sizes(intrinsics)
         yield from self.sequence.findings()
 
-    def _check_sizes(self, intrinsics: Floats | None) -> Iterator[Finding]:
+    def wrong_sizes(self, intrinsics: Floats | None) -> dict[int, Mark]:
+        """Frames whose picture has a wrong size.
+
+        Args:
+            intrinsics: The usual K of the camera, [3, 3], None where it is unknown.
+        """
+        if not self.sizes:
+            return {}
         if intrinsics is not None:
             # The principal point is the middle of the picture; centres of pixels are integers.
             width, height = 2 * intrinsics[0, 2] + 1, 2 * intrinsics[1, 2] + 1
@@ -77,13 +82,11 @@ class CameraLog:
         else:
             height, width = Counter(self.sizes.values()).most_common(1)[0][0]
             expected = f"most are {width}x{height}"
-        marks = {
+        return {
             frame: Mark(f"is {size[1]}x{size[0]}, {expected}")
             for frame, size in self.sizes.items()
             if abs(size[1] - width) > 1 or abs(size[0] - height) > 1
         }
-        remedy = "restore the picture, or scale intrinsics and pictures together"
-        yield from tell(self.files, Severity.fail, "size", self.part, marks, remedy=remedy)
 
 
 def standing_frames(files: AgentFiles, annotations: Mapping[int, Annotation]) -> set[int]:

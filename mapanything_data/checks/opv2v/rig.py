@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mapanything_data.checks.finding import Finding, Severity
-from mapanything_data.checks.opv2v.telling import AgentFiles, Mark, tell
+from mapanything_data.checks.opv2v.telling import AgentFiles, Mark, measure, tell
 from mapanything_data.geometry import invert
 from mapanything_data.scene.arrays import Floats
 from mapanything_data.storage.opv2v import Annotation
@@ -78,20 +78,30 @@ def check_rig(files: AgentFiles, annotations: Mapping[int, Annotation]) -> Rig:
 
 
 def check_rigs(item: str, rigs: Mapping[str, Rig]) -> Iterator[Finding]:
-    """Whether the vehicles of a scenario carry the same rig; `rigs` by the names of the agents."""
-    names = sorted(name for name, rig in rigs.items() if rig.T_camera_lidar)
+    """Whether the vehicles of a scenario carry the same rig; those with a wrong one were told already.
+
+    Args:
+        item: The scenario.
+        rigs: By the names of the agents.
+    """
+    told = {name for name, rig in rigs.items() for finding in rig.findings if finding.check in ("extrinsic", "rig")}
+    names = sorted(name for name, rig in rigs.items() if rig.T_camera_lidar and name not in told)
     for name in names[1:]:
         one, other = rigs[names[0]], rigs[name]
+        cameras, worst = list[str](), np.zeros(3)
         for camera in sorted(one.T_camera_lidar.keys() & other.T_camera_lidar.keys()):
             metres, radians = deviation(one.T_camera_lidar[camera], other.T_camera_lidar[camera])
             pixels = float(np.abs(one.intrinsics[camera] - other.intrinsics[camera]).max())
             if metres > RIGS_M or radians > RIGS_RAD or pixels > 1:
-                found = (
-                    f"camera{camera} of {names[0]} and {name} differ by {metres:.3f} m, {radians:.4f} rad,"
-                    f" {pixels:.1f} pixels in the intrinsics"
-                )
-                remedy = "expect another view from it; check the calibration if the vehicles should be alike"
-                yield Finding(Severity.warn, "rigs", item, found, remedy)
+                cameras.append(camera_part(camera))
+                worst = np.maximum(worst, [metres, radians, pixels])
+        if cameras:
+            found = (
+                f"{', '.join(cameras)} of {names[0]} and {name} differ by up to {measure(worst[0])} m,"
+                f" {measure(worst[1])} rad, {worst[2]:.1f} pixels in the intrinsics"
+            )
+            remedy = "expect another view from it; check the calibration if the vehicles should be alike"
+            yield Finding(Severity.warn, "rigs", item, found, remedy)
 
 
 def deviation(T: Floats, other: Floats) -> tuple[Floats, Floats]:
@@ -128,7 +138,7 @@ def _check_extrinsics(rig: Rig, files: AgentFiles, annotations: Mapping[int, Ann
         if wrong.any():
             which = ", ".join(camera_part(number) for number, bad in zip(numbers, wrong, strict=True) if bad)
             found = (
-                f"extrinsic of {which} is {metres[wrong].max():.3g} m and {radians[wrong].max():.3g} rad"
+                f"extrinsic of {which} is {measure(metres[wrong].max())} m and {measure(radians[wrong].max())} rad"
                 f" from what cords and lidar_pose say (tolerance {EXTRINSIC_M:g} m, {EXTRINSIC_RAD:g} rad)"
             )
             metres_back, radians_back = deviation(invert(given[wrong]), computed[wrong])

@@ -10,6 +10,7 @@ from mapanything_data.checks.finding import Finding, Severity
 from mapanything_data.checks.pictures import runs
 from mapanything_data.errors import DataError
 from mapanything_data.storage.opv2v import Agent, FrameKey, Scenario
+from mapanything_data.storage.opv2v.layout import camera_part
 
 _MOST_RUNS = 5
 """A defect that comes and goes more often than this is told once, with the number of its frames."""
@@ -43,10 +44,17 @@ class AgentFiles:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is wrong in one frame, and how wrong: of a run of frames, the worst one is told."""
+    """What is wrong in one frame, and how wrong: of a run of frames, the worst one is told.
+
+    Attributes:
+        found: What was found, with numbers.
+        weight: How wrong it is.
+        kind: What cameras have in common that are told together; `found` where it is left out.
+    """
 
     found: str
     weight: float = 0.0
+    kind: str | None = None
 
 
 def tell(
@@ -62,6 +70,47 @@ def tell(
         marks: Frame to what is wrong with it.
         remedy: What to do about it.
     """
+    yield from _tell_runs(files, severity, check, part, part, marks=marks, remedy=remedy)
+
+
+def tell_cameras(
+    files: AgentFiles, severity: Severity, check: str, marks: Mapping[int, Mapping[int, Mark]], *, remedy: str
+) -> Iterator[Finding]:
+    """As `tell`; cameras with a defect of the same kind in the same frames are told together.
+
+    Args:
+        files: The agent.
+        severity: Of the findings.
+        check: Name of the check.
+        marks: Camera to frame to what is wrong with it.
+        remedy: What to do about it.
+    """
+    alike: dict[frozenset[tuple[int, str]], list[int]] = {}
+    for camera, of_camera in sorted(marks.items()):
+        key = frozenset((frame, mark.found if mark.kind is None else mark.kind) for frame, mark in of_camera.items())
+        alike.setdefault(key, []).append(camera)
+    for cameras in alike.values():
+        worst = {
+            frame: max((marks[camera][frame] for camera in cameras), key=lambda mark: mark.weight)
+            for frame in marks[cameras[0]]
+        }
+        names = ", ".join(map(camera_part, cameras))
+        yield from _tell_runs(
+            files, severity, check, names, names if len(cameras) == 1 else "", marks=worst, remedy=remedy
+        )
+
+
+def _tell_runs(
+    files: AgentFiles,
+    severity: Severity,
+    check: str,
+    what: str,
+    part: str,
+    *,
+    marks: Mapping[int, Mark],
+    remedy: str,
+) -> Iterator[Finding]:
+    """`what` is named in findings, `part` is the only file of a frame that is meant, empty for several."""
     order = sorted(files.agent.frames)
     places = [place for place, frame in enumerate(order) if frame in marks]
     found_runs = list(runs(places))
@@ -71,12 +120,26 @@ def tell(
         frames = [frame for frame in order[first : last + 1] if frame in marks]
         worst = max((marks[frame] for frame in frames), key=lambda mark: mark.weight)
         if len(frames) == 1:
-            yield Finding(severity, check, file_item(files, frames[0], part), worst.found, remedy)
+            found = worst.found if what == part else f"{what}: {worst.found}"
+            yield Finding(severity, check, file_item(files, frames[0], part), found, remedy)
             continue
         names = [files.agent.frames[frame] for frame in (frames[0], frames[-1])]
         all_of = "all " if len(frames) == len(order) else ""
-        found = f"{part or 'frame'} of {all_of}{len(frames)} frames, {names[0]} to {names[1]}: {worst.found}"
+        found = f"{what or 'frame'} of {all_of}{len(frames)} frames, {names[0]} to {names[1]}: {worst.found}"
         yield Finding(severity, check, files.item, found, remedy)
+
+
+def percent(share: float) -> str:
+    """A share for people: `4.56 %`, `250 %`, `99,900 %`."""
+    value = 100 * share
+    return f"{value:,.0f} %" if value >= 99.95 else f"{value:.3g} %"
+
+
+def measure(value: float) -> str:
+    """Metres or radians for people, to a tenth of the millimetre: `0.3`, `0.0679`, `1.74`, `12,345`."""
+    digits = 4 if value < 1 else 2 if value < 100 else 0
+    text = f"{value:,.{digits}f}"
+    return text.rstrip("0").rstrip(".") if digits else text
 
 
 def file_item(files: AgentFiles, frame: int, part: str) -> str:
