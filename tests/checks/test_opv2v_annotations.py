@@ -22,6 +22,8 @@ from opv2v_spoiling import (
     path,
 )
 
+from mapanything_data.checks.opv2v.telling import measure, percent
+
 EVERYWHERE = [(agent, frame) for agent in (ONE, OTHER) for frame in FRAMES]
 
 
@@ -246,6 +248,51 @@ def test_boxes_without_a_size_are_one_warning(opv2v_root):
     assert finding.found.startswith("vehicle 5 without a size, in 8 entries")
 
 
+def test_a_negative_size_is_wrong_data(opv2v_root):
+    edit(opv2v_root, ONE, 70, lambda content: content["vehicles"][5].update(extent=[-1.0, 1.0, 1.0]))
+
+    (finding,) = all_findings(opv2v_root)
+
+    assert (finding.severity.value, finding.item) == ("FAIL", frame_item(ONE, 70, "yaml"))
+    assert finding.found == "gives vehicle 5 a negative extent"
+
+
+def test_one_box_without_a_size_is_one_entry(opv2v_root):
+    edit(opv2v_root, ONE, 70, lambda content: content["vehicles"].update({6: unsized(content["vehicles"][5])}))
+
+    (finding,) = all_findings(opv2v_root)
+
+    assert finding.found == "vehicle 6 without a size, in 1 entry (CARLA sizes no two-wheelers)"
+
+
+def unsized(vehicle):
+    return {**copy.deepcopy(vehicle), "extent": [0.0, 0.0, 0.0]}
+
+
+def test_vehicles_that_differ_in_size_only_are_told_so(opv2v_root):
+    edit(opv2v_root, OTHER, 70, lambda content: content["vehicles"][5]["extent"].__setitem__(0, 3.0))
+
+    (finding,) = all_findings(opv2v_root)
+
+    # The half length is 2.45 m.
+    assert finding.found == "gives vehicle 5 a size 0.55 m from what other agents say"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(3.7e-16, "0"), (0.3, "0.3"), (0.0679, "0.0679"), (1.7449, "1.74"), (100.0, "100"), (12345.6, "12,346")],
+)
+def test_lengths_and_angles_are_told_as_people_write_them(value, text):
+    assert measure(value) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.0456, "4.56 %"), (0.99961, "100 %"), (2.5, "250 %"), (999.0, "99,900 %")]
+)
+def test_shares_are_told_as_people_write_them(share, text):
+    assert percent(share) == text
+
+
 def test_vehicles_that_carry_other_rigs_are_a_warning(opv2v_root):
     def longer(content):
         content["camera1"]["intrinsic"][0][0] += 5
@@ -295,6 +342,45 @@ def test_what_real_frames_look_like_is_no_finding(opv2v_root):
 
     for agent, frame in EVERYWHERE:
         edit(opv2v_root, agent, frame, make_real)
+
+    assert findings(opv2v_root) == []
+
+
+@pytest.mark.parametrize("agent", [ONE, OTHER])
+def test_an_agent_that_does_not_list_what_others_list_beside_it_is_found(opv2v_root, agent):
+    for each, frame in EVERYWHERE:
+        edit(opv2v_root, each, frame, park_more)
+    for frame in FRAMES[1:]:
+        edit(opv2v_root, agent, frame, lambda content: content.update(vehicles={}))
+
+    (finding,) = all_findings(opv2v_root)
+
+    assert (finding.severity.value, finding.check, finding.item) == ("WARN", "list", agent_item(agent))
+    assert finding.found == ("does not list vehicles 5, 77 in 3 of its 4 frames; other agents do, within 30 m of it")
+
+
+def park_more(content):
+    """A second car beside the first, and one out of reach."""
+    parked = content["vehicles"][5]
+    content["vehicles"][77] = {**copy.deepcopy(parked), "location": [22.0, -6.0, 0.0]}
+    content["vehicles"][78] = {**copy.deepcopy(parked), "location": [122.0, -6.0, 0.0]}
+
+
+def test_a_vehicle_that_an_agent_cannot_see_is_no_finding(opv2v_root):
+    for agent, frame in EVERYWHERE:
+        edit(opv2v_root, agent, frame, park_more)
+        if agent == ONE:
+            edit(opv2v_root, agent, frame, lambda content: (content["vehicles"].pop(77), content["vehicles"].pop(78)))
+
+    assert findings(opv2v_root) == []
+
+
+def test_a_roadside_unit_need_not_list_what_agents_do(opv2v_root):
+    for agent, frame in EVERYWHERE:
+        edit(opv2v_root, agent, frame, park_more)
+    (opv2v_root / agent_item(OTHER)).rename(opv2v_root / SCENE / "-1")
+    for frame in FRAMES:
+        edit(opv2v_root, -1, frame, lambda content: content.update(vehicles={}))
 
     assert findings(opv2v_root) == []
 

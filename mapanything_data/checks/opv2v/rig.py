@@ -94,7 +94,7 @@ def check_rigs(item: str, rigs: Mapping[str, Rig]) -> Iterator[Finding]:
             pixels = float(np.abs(one.intrinsics[camera] - other.intrinsics[camera]).max())
             if metres > RIGS_M or radians > RIGS_RAD or pixels > 1:
                 cameras.append(camera_part(camera))
-                worst = np.maximum(worst, [metres, radians, pixels])
+                worst = np.maximum(worst, [float(metres), float(radians), pixels])
         if cameras:
             found = (
                 f"{', '.join(cameras)} of {names[0]} and {name} differ by up to {measure(worst[0])} m,"

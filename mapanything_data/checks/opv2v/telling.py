@@ -125,7 +125,7 @@ def _tell_runs(
             continue
         names = [files.agent.frames[frame] for frame in (frames[0], frames[-1])]
         all_of = "all " if len(frames) == len(order) else ""
-        found = f"{what or 'frame'} of {all_of}{len(frames)} frames, {names[0]} to {names[1]}: {worst.found}"
+        found = f"{what + ' of ' if what else ''}{all_of}{len(frames)} frames, {names[0]} to {names[1]}: {worst.found}"
         yield Finding(severity, check, files.item, found, remedy)
 
 
