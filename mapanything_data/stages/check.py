@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Container, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from mapanything_data.engine import Report, RunOptions, Stats
 from mapanything_data.engine.folder import records_folder
 from mapanything_data.errors import ConfigError, DataError, require
 from mapanything_data.stages.execute import absolute_path, execute, folder_of, module_of_dataset, say
-from mapanything_data.storage.tables import read_json, write_json
+from mapanything_data.storage.tables import read_json, write_csv, write_json
 
 _SHOWN = 20
 
@@ -34,7 +34,7 @@ class CheckConfig(RunOptions):
     executor: Any = "???"
     """Where the work runs."""
     output: str = "${dataset.root}"
-    """Folder for check.json and the records of the run; another one than the data set's when that is read-only."""
+    """Folder for check.json, check.csv and the records; another one than the data set's when that is read-only."""
     again: bool = False
     """Check everything again, also what has not changed since the last check."""
     quick: bool = False
@@ -44,8 +44,8 @@ class CheckConfig(RunOptions):
 def check(config: CheckConfig) -> int:
     """Check: find what is wrong with a data set before anybody trains on it.
 
-    Prints OK, WARN or FAIL with every finding and its remedy, writes them to check.json, and leaves with exit code
-    0 (OK), 3 (WARN) or 4 (FAIL). Only what has changed since the last check is read again.
+    Prints OK, WARN or FAIL with every finding and its remedy, writes them to check.json and check.csv, and leaves with
+    exit code 0 (OK), 3 (WARN) or 4 (FAIL). Only what has changed since the last check is read again.
 
     Examples:
         python -m mapanything_data.check dataset=segments dataset.root=data/drive
@@ -75,17 +75,11 @@ def check(config: CheckConfig) -> int:
     summary = execute(work, config.executor, config)
     findings = work.findings(failed={*(entry.item for entry in summary.failures), *summary.failed_before})
     verdict = worst(findings)
-    write_json(
-        work.output / "check.json",
-        {
-            "dataset": name,
-            "root": str(root),
-            "verdict": verdict.value,
-            "counts": dict(Counter(finding.severity.value for finding in findings)),
-            "items": summary.total,
-            "findings": [finding.to_dict() for finding in findings],
-        },
-    )
+    rows = [finding.to_dict() for finding in findings]
+    counts = dict(Counter(row["severity"] for row in rows))
+    facts = {"dataset": name, "root": str(root), "verdict": verdict.value, "counts": counts, "items": summary.total}
+    write_json(work.output / "check.json", {**facts, "findings": rows})
+    write_csv(work.output / "check.csv", [column.name for column in fields(Finding)], rows)
     _print_findings(findings, work.output / "check.json")
     return max(summary.exit_code, verdict.exit_code)
 

@@ -19,6 +19,7 @@ from mapanything_data.stages.check import CheckConfig, check
 from mapanything_data.storage.opv2v import OPV2V
 from mapanything_data.storage.png import encode_png
 from mapanything_data.storage.segments import SegmentsDataset
+from mapanything_data.storage.tables import read_csv
 
 
 def run_check(root, output=None, executor=None, **options) -> int:
@@ -54,6 +55,7 @@ def test_a_warning_leaves_with_3(root, capsys):
     report = json.loads((root / "check.json").read_text())
     assert (report["verdict"], report["counts"]) == ("WARN", {"WARN": 1})
     assert report["findings"][0]["item"] == "segment_01"
+    assert read_csv(root / "check.csv") == [{name: str(value) for name, value in report["findings"][0].items()}]
     assert "WARN  segment_01: frames 000002 to 000003 are identical" in capsys.readouterr().out
 
 
