@@ -34,7 +34,7 @@ class CheckConfig(RunOptions):
     executor: Any = "???"
     """Where the work runs."""
     output: str = "${dataset.root}"
-    """Folder for check.json, check.csv and the records; another one than the data set's when that is read-only."""
+    """Folder for check.json, check.tsv and the records; another one than the data set's when that is read-only."""
     again: bool = False
     """Check everything again, also what has not changed since the last check."""
     quick: bool = False
@@ -44,7 +44,7 @@ class CheckConfig(RunOptions):
 def check(config: CheckConfig) -> int:
     """Check: find what is wrong with a data set before anybody trains on it.
 
-    Prints OK, WARN or FAIL with every finding and its remedy, writes them to check.json and check.csv, and leaves with
+    Prints OK, WARN or FAIL with every finding and its remedy, writes them to check.json and check.tsv, and leaves with
     exit code 0 (OK), 3 (WARN) or 4 (FAIL). Only what has changed since the last check is read again.
 
     Examples:
@@ -79,7 +79,8 @@ def check(config: CheckConfig) -> int:
     counts = dict(Counter(row["severity"] for row in rows))
     facts = {"dataset": name, "root": str(root), "verdict": verdict.value, "counts": counts, "items": summary.total}
     write_json(work.output / "check.json", {**facts, "findings": rows})
-    write_csv(work.output / "check.csv", [column.name for column in fields(Finding)], rows)
+    # Not a .csv: data sets may consist of such tables.
+    write_csv(work.output / "check.tsv", [column.name for column in fields(Finding)], rows)
     _print_findings(findings, work.output / "check.json")
     return max(summary.exit_code, verdict.exit_code)
 

@@ -86,13 +86,13 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a table with a header line (RFC 4180: commas, double quotes where needed).
+    """Write a table with a header line (RFC 4180: commas, double quotes where needed); tabs for commas in a .tsv.
 
     Raises:
         ValueError: A row has a key that is no column.
     """
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(columns))
+    writer = csv.DictWriter(text, fieldnames=list(columns), delimiter=_delimiter(path))
     writer.writeheader()
     writer.writerows(rows)
     write_atomic(path, text.getvalue())
@@ -105,7 +105,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         DataError: The file cannot be read, is no CSV, or a row is longer or shorter than the header.
     """
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path), newline=""), restkey="", restval=None))
+        text = io.StringIO(read_text(path), newline="")
+        rows = list(csv.DictReader(text, restkey="", restval=None, delimiter=_delimiter(path)))
     except csv.Error as error:
         raise DataError(path, f"is no CSV ({error})", remedy="restore the file") from error
     for number, row in enumerate(rows, start=2):
@@ -116,6 +117,10 @@ def read_csv(path: Path) -> list[dict[str, str]]:
                 remedy="restore the file",
             )
     return rows
+
+
+def _delimiter(path: Path) -> str:
+    return "\t" if path.suffix == ".tsv" else ","
 
 
 def _parse_row(path: Path, number: int, line: str) -> dict[str, Any]:

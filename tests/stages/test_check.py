@@ -55,7 +55,7 @@ def test_a_warning_leaves_with_3(root, capsys):
     report = json.loads((root / "check.json").read_text())
     assert (report["verdict"], report["counts"]) == ("WARN", {"WARN": 1})
     assert report["findings"][0]["item"] == "segment_01"
-    assert read_csv(root / "check.csv") == [{name: str(value) for name, value in report["findings"][0].items()}]
+    assert read_csv(root / "check.tsv") == [{name: str(value) for name, value in report["findings"][0].items()}]
     assert "WARN  segment_01: frames 000002 to 000003 are identical" in capsys.readouterr().out
 
 

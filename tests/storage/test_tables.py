@@ -111,3 +111,10 @@ def test_a_row_longer_or_shorter_than_the_header_is_named(tmp_path):
 def test_a_missing_file_is_named(tmp_path, read):
     with pytest.raises(DataError, match=r"absent.*missing"):
         read(tmp_path / "absent")
+
+
+def test_a_tsv_has_tabs_for_commas(tmp_path):
+    write_csv(tmp_path / "t.tsv", ["a", "b"], [{"a": "1,5", "b": "x\ty"}])
+
+    assert (tmp_path / "t.tsv").read_bytes() == b'a\tb\r\n1,5\t"x\ty"\r\n'
+    assert read_csv(tmp_path / "t.tsv") == [{"a": "1,5", "b": "x\ty"}]
