@@ -10,7 +10,7 @@ from mapanything_data.datasets.opv2v_options import ViewOptions
 from mapanything_data.errors import DataError
 from mapanything_data.storage.folder_listing import FolderListing, Kind, memory_file
 from mapanything_data.storage.opv2v import Agent, Scenario, depth_file, read_index
-from mapanything_data.storage.opv2v.layout import YAML, sibling, split_of_folder
+from mapanything_data.storage.opv2v.layout import YAML, camera_part, sibling, split_of_folder
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ class _Finder:
 
     def _is_complete(self, scenario: Scenario, agent: Agent, number: int) -> bool:
         key = scenario.key(agent.id, number)
-        for part in (YAML, *(f"camera{camera}" for camera in self._options.camera_ids)):
+        for part in (YAML, *(camera_part(camera) for camera in self._options.camera_ids)):
             if part not in agent.parts[number]:
                 self._left_out.add(f"frames without {part}", self._options.folder / key.file(part))
                 return False

@@ -21,8 +21,8 @@ from mapanything_data.storage.manifest import (
     begin_or_go_on,
     fingerprint,
 )
-from mapanything_data.storage.opv2v import OPV2V, Agent, Scenario, read_index
-from mapanything_data.storage.opv2v.layout import CAMERAS, sibling, split_of_folder
+from mapanything_data.storage.opv2v import OPV2V, Scenario, read_index
+from mapanything_data.storage.opv2v.layout import sibling, split_of_folder
 from mapanything_data.storage.provenance import plain, software_versions
 from mapanything_data.storage.tables import append_jsonl, cut_torn_line, read_csv, read_jsonl, write_csv
 
@@ -138,7 +138,7 @@ class LabelWork:
             return False
         agent = item.scenario.agents[item.agent]
         finished = _FinishedFrames(folder, self._table(folder), self.labeler.suffixes)
-        return all(finished.cameras(name) == _pictures(agent, frame) for frame, name in agent.frames.items())
+        return all(finished.cameras(name) == agent.cameras(frame) for frame, name in agent.frames.items())
 
     def setup(self) -> None:
         """Open the labeler.
@@ -170,7 +170,7 @@ class LabelWork:
         for count, frame in enumerate(sorted(frames)):
             report(count / len(frames))
             try:
-                if frames[frame] not in finished or finished.cameras(frames[frame]) != _pictures(agent, frame):
+                if frames[frame] not in finished or finished.cameras(frames[frame]) != agent.cameras(frame):
                     self._label(reader, frame, frames[frame], folder, finished)
             except DataError as error:
                 problems[frames[frame]] = error
@@ -251,9 +251,9 @@ class _FinishedFrames:
     def __contains__(self, frame: str) -> bool:
         return frame in self._rows
 
-    def cameras(self, frame: str) -> set[int]:
-        """The cameras of a frame that are labelled."""
-        return {int(row["camera"]) for row in self._rows.get(frame, ())}
+    def cameras(self, frame: str) -> list[int]:
+        """The cameras of a frame that are labelled, in order."""
+        return sorted(int(row["camera"]) for row in self._rows.get(frame, ()))
 
     def rows(self, frame: str) -> Sequence[Mapping[str, Any]]:
         """The frame's rows of the table."""
@@ -283,11 +283,6 @@ class _FinishedFrames:
             files = {f"{frame}_camera{row['camera']}{suffix}" for row in rows for suffix in self._suffixes}
             if files <= self._names:
                 self._rows[frame] = list(rows)
-
-
-def _pictures(agent: Agent, frame: int) -> set[int]:
-    """The cameras that have a picture of a frame."""
-    return {number for number in CAMERAS if f"camera{number}" in agent.parts[frame]}
 
 
 def _refuse_inputs(output: Path, dataset: OPV2V) -> None:
