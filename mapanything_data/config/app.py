@@ -60,6 +60,11 @@ def register_schemas(stage: Callable[..., int]) -> None:
     store.store(group="schema/app", name=stage.__name__, node=_schema_of(stage))
 
 
+def program_of(stage: Callable[..., int]) -> str:
+    """What stands behind `python -m`: the app of a stage has its name and lies at the top of its package."""
+    return f"{stage.__module__.partition('.')[0]}.{stage.__name__}"
+
+
 def hydra_version_base() -> dict[str, str]:
     """The `version_base` argument where Hydra still has one (below 1.4)."""
     import hydra
@@ -81,9 +86,12 @@ def _run(stage: Callable[[Any], int]) -> int:
 
     def job(config: Any) -> None:
         try:
+            if HydraConfig.get().mode is RunMode.MULTIRUN and "output_dir" in config:
+                # The runs of a sweep would otherwise write into one folder.
+                config.output_dir = f"{config.output_dir}/{HydraConfig.get().job.num}"
             code = stage(build(config))
         except Exception as error:  # noqa: BLE001 - whatever it is, the user gets a message and not a traceback
-            explained = explain(error, stage.__name__)
+            explained = explain(error, program_of(stage))
             explained.__cause__ = None if explained is error else error
             _tell(explained)
             code = EXIT_REFUSED
@@ -99,7 +107,7 @@ def _run(stage: Callable[[Any], int]) -> int:
     except SweepJobFailedError:
         return max(exit_codes, default=1) or 1
     except Exception as error:
-        raise explain(error, stage.__name__) from error
+        raise explain(error, program_of(stage)) from error
     return max(exit_codes, default=0)
 
 

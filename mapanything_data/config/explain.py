@@ -10,7 +10,7 @@ from mapanything_data.config.registry import field_docs
 from mapanything_data.errors import EXTRAS, ConfigError, DataError, MissingDependencyError, UserError
 
 
-def explain(error: Exception, app_name: str) -> UserError:
+def explain(error: Exception, program: str) -> UserError:
     """The readable form of what Hydra or OmegaConf raised; anything else comes back as the unexpected error it is."""
     from hydra.errors import HydraException, MissingConfigException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
@@ -43,10 +43,10 @@ def explain(error: Exception, app_name: str) -> UserError:
     if isinstance(error, OmegaConfBaseException):
         return _bad_value(error)
     if isinstance(error, HydraException):
-        return ConfigError(app_name, _first_line(error), remedy=f"see python -m mapanything_data.{app_name} --help")
+        return ConfigError(program, _first_line(error), remedy=f"see python -m {program} --help")
     if isinstance(error, OSError) and error.strerror:
         return DataError(
-            error.filename or app_name,
+            error.filename or program,
             error.strerror.lower(),
             remedy="see that the path is right, may be read and written, and that its disk has room",
         )

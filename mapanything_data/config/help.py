@@ -25,7 +25,7 @@ def print_help(stage: Callable[..., int], schema: type, arguments: Sequence[str]
     """
     from hydra import compose, initialize_config_dir
 
-    from mapanything_data.config.app import hydra_version_base, register_schemas
+    from mapanything_data.config.app import hydra_version_base, program_of, register_schemas
     from mapanything_data.config.explain import explain
 
     register_schemas(stage)
@@ -38,12 +38,12 @@ def print_help(stage: Callable[..., int], schema: type, arguments: Sequence[str]
             composed = compose(config_name=stage.__name__, overrides=overrides, return_hydra_config=True)
             chosen = dict(composed.hydra.runtime.choices)
     except Exception as error:
-        raise explain(error, stage.__name__) from error
+        raise explain(error, program_of(stage)) from error
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     lines = [
         inspect.getdoc(stage) or "",
         "",
-        f"usage: python -m mapanything_data.{stage.__name__} [GROUP=CHOICE ...] [OPTION=VALUE ...]",
+        f"usage: python -m {program_of(stage)} [GROUP=CHOICE ...] [OPTION=VALUE ...]",
         "",
         "Groups and their choices (* is chosen now):",
         *_describe_groups(chosen, own_folder, width),

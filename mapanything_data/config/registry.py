@@ -11,19 +11,26 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, TypeVar
 
-COMPONENT_PACKAGES = (
+_component_packages = [
     "mapanything_data.config.groups",
     "mapanything_data.datasets",
     "mapanything_data.engine.executors",
     "mapanything_data.labelers",
     "mapanything_data.sources",
     "mapanything_data.storage",
-)
-"""Every module directly inside these is imported when an app starts, so that its components register. They must be
-light: what is heavy is imported where it is used."""
+]
 
 T = TypeVar("T")
 _registry: dict[tuple[str, str], type] = {}
+
+
+def add_component_packages(*packages: str) -> None:
+    """Name packages with components of their own, as another package does that builds on this one.
+
+    Every module directly inside them is imported when an app starts, so that its components register. They must be
+    light: what is heavy is imported where it is used.
+    """
+    _component_packages.extend(package for package in packages if package not in _component_packages)
 
 
 def component(group: str, name: str) -> Callable[[type[T]], type[T]]:
@@ -49,7 +56,7 @@ def component(group: str, name: str) -> Callable[[type[T]], type[T]]:
 
 def import_components() -> dict[tuple[str, str], type]:
     """Import every component module; returns the classes by (group, name)."""
-    for package in COMPONENT_PACKAGES:
+    for package in _component_packages:
         for module in iter_modules(import_module(package).__path__):
             import_module(f"{package}.{module.name}")
     return dict(_registry)

@@ -1,0 +1,1 @@
+"""Checkpoint files: whole or not at all, checked, readable without pickle."""

@@ -1,0 +1,1 @@
+"""Predictions over a whole data set, measured and summed up."""

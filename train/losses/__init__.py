@@ -1,0 +1,1 @@
+"""Losses: terms with their formulas, and lists of terms with weights."""

@@ -1,0 +1,1 @@
+"""Groups that say how to train."""

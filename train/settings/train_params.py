@@ -1,0 +1,110 @@
+"""How a model is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from mapanything_data.config import component
+from mapanything_data.errors import require_option
+
+
+class Amp(str, Enum):
+    """Precision of the matrix products of forward and backward; parameters and losses stay float32."""
+
+    none = "none"
+    """float32"""
+    bf16 = "bf16"
+    fp16 = "fp16"
+    """with a gradient scaler; GPUs only"""
+
+
+@dataclass(kw_only=True, slots=True)
+class Submodule:
+    """What is different for the parameters whose names begin with a prefix; null keeps the setting of the others."""
+
+    lr: float | None = None
+    """Peak learning rate; 0 freezes them."""
+    min_lr: float | None = None
+    """Learning rate at the end."""
+    weight_decay: float | None = None
+    """Weight decay."""
+    clip_grad: float | None = None
+    """Norm that their gradients are clipped to, apart from those of the others."""
+
+
+@component("train_params", "default")
+@dataclass(kw_only=True, slots=True)
+class TrainParams:
+    """Batches, optimiser, schedule, and what is kept of a run."""
+
+    max_num_of_imgs_per_gpu: int = 4
+    """Views of a batch of one rank, at most: a batch of samples with V views has this many over V samples."""
+    accum_iter: int = 1
+    """Batches of each rank whose gradients make one step of the optimiser."""
+    resolutions: list[list[int]] = field(default_factory=list)
+    """Sizes [width, height] of which each training batch has one, drawn at random; empty takes dataset.resolution."""
+    epochs: int = 5
+    """Passes over the training samples; each sample comes once in each."""
+    limit_train_batches: int | None = None
+    """Batches of each rank in an epoch, at most; null for all."""
+    limit_eval_batches: int | None = None
+    """Batches of each rank in an evaluation, at most; null for all."""
+    lr: float = 5e-5
+    """Peak learning rate."""
+    min_lr: float = 5e-7
+    """Learning rate at the end."""
+    warmup_epochs: float = 0.5
+    """Epochs in which the learning rate grows to its peak; from there it falls as half a cosine, step by step."""
+    weight_decay: float = 0.05
+    """Weight decay of matrices and kernels; biases, norms and embeddings have none."""
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
+    """Decay of AdamW's averages of gradients and of their squares."""
+    clip_grad: float | None = 1.0
+    """Norm that gradients are clipped to; null for no limit."""
+    submodules: dict[str, Submodule] = field(default_factory=dict)
+    """Other settings by prefix of the parameters' names, such as submodules.encoder.lr=0; the longest prefix counts."""
+    amp: Amp = Amp.bf16
+    """Precision of matrix products: none (float32), bf16, or fp16 (GPUs only)."""
+    compile: bool = False
+    """Whether torch.compile makes a faster model of it: minutes at the start and for each new number of views."""
+    ema_decay: float | None = None
+    """Decay of a moving average of the weights, such as 0.999, which is then evaluated and kept; null for none."""
+    eval_freq: int = 1
+    """Epochs from one evaluation to the next; the last epoch always has one. 0 never evaluates."""
+    eval_inputs: list[str] = field(default_factory=lambda: ["images"])
+    """What the model sees in evaluations: of images, agents, rays, depth, poses, scale."""
+    best_metric: str = "points_abs_rel"
+    """The metric that decides which checkpoint is checkpoint-best.pth (docs/training.md lists them)."""
+    num_pictures: int = 2
+    """Samples of which pictures are kept at each evaluation."""
+    save_freq: float = 1.0
+    """Epochs from one checkpoint-last.pth to the next; 0.25 saves four times in an epoch."""
+    keep_freq: int = 0
+    """Epochs from one checkpoint-{epoch}.pth, which stays, to the next; 0 keeps none."""
+    resume: str = "auto"
+    """auto goes on from the checkpoint in output_dir where there is one, never starts anew and refuses a folder with
+    one, and a file's name goes on from that file."""
+    log_freq: int = 10
+    """Steps from one line of console.log to the next."""
+    seed: int = 0
+    """Start of all random numbers of the training: the order of samples, view counts, inputs, weights."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        for name in ("max_num_of_imgs_per_gpu", "accum_iter", "epochs", "log_freq"):
+            require_option(f"train_params.{name}", getattr(self, name), getattr(self, name) >= 1, "1 or more")
+        for name in ("min_lr", "lr", "warmup_epochs", "weight_decay", "eval_freq", "keep_freq", "num_pictures", "seed"):
+            require_option(f"train_params.{name}", getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        for name in ("limit_train_batches", "limit_eval_batches"):
+            limit = getattr(self, name)
+            require_option(f"train_params.{name}", limit, limit is None or limit >= 1, "1 or more, or null")
+        require_option("train_params.save_freq", self.save_freq, self.save_freq > 0, "epochs above 0")
+        positive = self.clip_grad is None or self.clip_grad > 0
+        require_option("train_params.clip_grad", self.clip_grad, positive, "a norm above 0, or null")
+        decay = self.ema_decay
+        require_option("train_params.ema_decay", decay, decay is None or 0 < decay < 1, "between 0 and 1, or null")
+        fall = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        require_option("train_params.betas", self.betas, fall, "two numbers from 0 to below 1")
+        sizes = all(len(size) == 2 and min(size) >= 1 for size in self.resolutions)
+        require_option("train_params.resolutions", self.resolutions, sizes, "[[width, height], ...] in pixels")

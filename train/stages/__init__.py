@@ -1,0 +1,1 @@
+"""One function for each app of the package."""

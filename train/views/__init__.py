@@ -1,0 +1,1 @@
+"""What passes between data set, model and loss."""
