@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
+from mapanything_data.engine.bar import bar_line
 from mapanything_data.engine.journal import Entry, read_entries_from, read_inflight
 
 REDRAW_S = 0.2
 LINE_EVERY_S = 15.0
 """Where the output is a file, a line now and then replaces the bar."""
-_BAR_WIDTH = 24
 
 
 class JournalTail:
@@ -81,24 +81,7 @@ class Progress:
 
     def line(self) -> str:
         """The bar as text."""
-        seconds = max(time.monotonic() - self._started, 1e-9)
-        ended = self._tail.ended + self._tail.in_flight
-        fraction = min(ended / self._total, 1.0) if self._total else 1.0
-        filled = int(fraction * _BAR_WIDTH)
-        bar = "█" * filled + "░" * (_BAR_WIDTH - filled)
-        left = _clock(seconds * (1 - fraction) / fraction) if fraction > 0 else "--:--"
-        failed = f"  failed {self._tail.failed}" if self._tail.failed else ""
-        rate = _rate(ended / seconds)
-        return f"{self._name} {bar} {fraction:4.0%}  {self._tail.ended}/{self._total} items  {rate}  ETA {left}{failed}"
-
-
-def _rate(per_second: float) -> str:
-    if per_second >= 1 or per_second == 0:
-        return f"{per_second:.1f}/s"
-    return f"{per_second * 60:.1f}/min"
-
-
-def _clock(seconds: float) -> str:
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute:02d}:{second:02d}"
+        seconds = time.monotonic() - self._started
+        done = self._tail.ended + self._tail.in_flight
+        bar = bar_line(self._name, done=done, total=self._total, unit="items", seconds=seconds)
+        return bar + (f"  failed {self._tail.failed}" if self._tail.failed else "")
