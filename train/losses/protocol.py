@@ -32,6 +32,11 @@ class LossValues:
 class Loss(Protocol):
     """A component of the group `loss`."""
 
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        """The keys of `LossValues.terms`, the same for all batches."""
+        ...
+
     def __call__(self, views: Sequence[ViewDict], predictions: Sequence[Prediction]) -> LossValues:
         """Compare the predictions of V views with the truth."""
         ...

@@ -1,0 +1,125 @@
+"""The finetune stage: trains a model on a data set of views."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from mapanything_data.engine.folder import records_folder
+from mapanything_data.engine.lock import run_lock
+from mapanything_data.errors import require, require_option
+from mapanything_data.stages.execute import absolute_path, require_choice
+from mapanything_data.storage.atomic import write_atomic
+from mapanything_data.storage.provenance import run_record
+from train.distributed.launch import launch
+from train.losses.protocol import Loss
+from train.metrics.names import METRICS
+from train.models.protocol import Model
+
+if TYPE_CHECKING:
+    from train.distributed.ranks import Ranks
+
+
+@dataclass(kw_only=True, slots=True)
+class FinetuneConfig:
+    """Configuration of the finetune app."""
+
+    machine: Any = "???"
+    """The machine profile."""
+    dataset: Any = "???"
+    """The samples to train and to test on."""
+    model: Any = "???"
+    """The model to train."""
+    loss: Any = "???"
+    """What is made small."""
+    train_params: Any = "???"
+    """How it is trained."""
+    distributed: Any = "???"
+    """The processes that train together."""
+    output_dir: str = "???"
+    """Folder of the run: checkpoints, logs, pictures. Each run of a sweep has a numbered one in it."""
+
+
+def finetune(config: FinetuneConfig) -> int:
+    """Finetune: train a model on views.
+
+    Writes checkpoint-last.pth, checkpoint-best.pth and checkpoint-final.pth, the logs console.log, log.txt (JSON lines)
+    and tensorboard/, and pictures of test samples to output_dir. A run that was interrupted goes on where its last
+    checkpoint was written when the same command is given again, and ends with the same weights.
+
+    Examples:
+        python -m train.finetune dataset.root=data/town dataset.depth_is_dense=true output_dir=runs/first
+        python -m train.finetune experiment=opv2v_stage2 machine=local3090 model.pretrained=runs/s1/checkpoint-best.pth
+        python -m train.finetune -m train_params.lr=1e-4,5e-5 dataset.root=data/town output_dir=runs/rates
+    """
+    require("torch", "tensorboard")
+    require_choice("model", config.model, Model)
+    require_choice("loss", config.loss, Loss)
+    _require_trainable(config.dataset)
+    metric = config.train_params.best_metric
+    require_option("train_params.best_metric", metric, metric in METRICS, f"one of {', '.join(METRICS)}")
+    absolute_path("output_dir", config.output_dir)
+    return launch(train_rank, config, config.distributed)
+
+
+def train_rank(config: FinetuneConfig) -> int:
+    """What each rank does.
+
+    Returns:
+        0, or what a shell expects of a process that a signal stopped.
+    """
+    from train.distributed.ranks import join_ranks
+
+    with join_ranks(config.distributed) as ranks, _stop_on_signals() as signals:
+        folder = absolute_path("output_dir", config.output_dir)
+        if not ranks.is_main:
+            return _train(config, folder, ranks, signals)
+        folder.mkdir(parents=True, exist_ok=True)
+        records = records_folder(folder, "finetune")
+        records.mkdir(parents=True, exist_ok=True)
+        with run_lock(records):
+            for name, text in run_record(config).items():
+                write_atomic(folder / name, text)
+            return _train(config, folder, ranks, signals)
+
+
+def _train(config: FinetuneConfig, folder: Path, ranks: Ranks, signals: list[int]) -> int:
+    from train.training.run import train
+
+    finished = train(config, folder, ranks, stop_requested=lambda: bool(signals))
+    if finished or not signals:
+        return 0
+    return 128 + signals[0]
+
+
+def _require_trainable(dataset: Any) -> None:
+    from mapanything_data.datasets.protocol import ViewDatasets
+
+    require_choice("dataset", dataset, ViewDatasets)
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM; the trainer looks after each step. A second one ends the process at once."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def note(signum: int, _frame: FrameType | None) -> None:
+        received.append(signum)
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
+
+    previous = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)

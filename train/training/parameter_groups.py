@@ -1,0 +1,88 @@
+"""Learning rate, weight decay and clipping of each parameter, by the rules of `train_params.submodules`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from mapanything_data.errors import ConfigError
+from train.settings.train_params import Submodule, TrainParams
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterGroup:
+    """Parameters that are treated alike."""
+
+    prefix: str
+    """The rule of `train_params.submodules`; empty for the parameters that none applies to."""
+    names: tuple[str, ...]
+    parameters: tuple[nn.Parameter, ...]
+    lr: float
+    """Peak learning rate, above 0."""
+    min_lr: float
+    weight_decay: float
+
+
+def group_parameters(network: nn.Module, params: TrainParams) -> list[ParameterGroup]:
+    """Sort the parameters of a network; those with a learning rate of 0 are frozen and are in no group.
+
+    Biases, norms, embeddings and whatever else has fewer than two dimensions have no weight decay.
+
+    Raises:
+        ConfigError: A rule applies to no parameter, or nothing is left to train.
+    """
+    _refuse_idle_rules(network, params.submodules)
+    members: dict[tuple[str, bool], list[tuple[str, nn.Parameter]]] = {}
+    for name, parameter in network.named_parameters():
+        prefix = longest_prefix(name, params.submodules)
+        parameter.requires_grad_(_chosen(params.submodules.get(prefix), "lr", params.lr) > 0)
+        if parameter.requires_grad:
+            members.setdefault((prefix, _decays(name, parameter)), []).append((name, parameter))
+    if not members:
+        raise ConfigError(
+            "train_params", "leave no parameter to train: all learning rates are 0", remedy="give train_params.lr=5e-5"
+        )
+    return [
+        ParameterGroup(
+            prefix=prefix,
+            names=tuple(name for name, _ in named),
+            parameters=tuple(parameter for _, parameter in named),
+            lr=_chosen(params.submodules.get(prefix), "lr", params.lr),
+            min_lr=_chosen(params.submodules.get(prefix), "min_lr", params.min_lr),
+            weight_decay=_chosen(params.submodules.get(prefix), "weight_decay", params.weight_decay) if decays else 0.0,
+        )
+        for (prefix, decays), named in members.items()
+    ]
+
+
+def longest_prefix(name: str, prefixes: Mapping[str, object]) -> str:
+    """The longest prefix that a parameter's name begins with, up to a dot or its end; empty where none does."""
+    fitting = [prefix for prefix in prefixes if name == prefix or name.startswith(f"{prefix}.")]
+    return max(fitting, key=len, default="")
+
+
+def _refuse_idle_rules(network: nn.Module, rules: Mapping[str, Submodule]) -> None:
+    names = [name for name, _ in network.named_parameters()]
+    modules = sorted({".".join(name.split(".")[:depth]) for name in names for depth in (1, 2, 3)})
+    for prefix in rules:
+        if not any(longest_prefix(name, {prefix: None}) for name in names):
+            near = difflib.get_close_matches(prefix, modules, n=1)
+            top = sorted({name.partition(".")[0] for name in names})
+            raise ConfigError(
+                f"train_params.submodules.{prefix}",
+                "no parameter of the model has a name that begins so" + (f"; did you mean {near[0]}?" if near else ""),
+                expected=f"such as {', '.join(top)}, or what lies in them",
+                remedy="correct the prefix",
+            )
+
+
+def _chosen(rule: Submodule | None, option: str, default: float) -> float:
+    value: float | None = getattr(rule, option) if rule else None
+    return default if value is None else value
+
+
+def _decays(name: str, parameter: nn.Parameter) -> bool:
+    return parameter.ndim >= 2 and not any(word in name for word in ("embedding", "token"))

@@ -1,0 +1,122 @@
+"""What a run says of itself: on the terminal, in console.log, log.txt and TensorBoard; by rank 0 alone."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapanything_data.engine.bar import bar_line
+from mapanything_data.storage.atomic import write_atomic
+from mapanything_data.storage.png import encode_png
+from mapanything_data.storage.tables import read_jsonl
+
+CONSOLE, ROWS = "console.log", "log.txt"
+_REDRAW_S = 0.2
+
+
+class RunLog:
+    """The records of a run; without a folder, as in ranks above 0, it keeps still.
+
+    Args:
+        folder: Where the files are; None keeps none.
+        step: Steps that a checkpoint holds from which the run goes on. What an earlier run noted after it is dropped,
+            since those steps are made again.
+        evaluations: Likewise, epochs of the last evaluation that the checkpoint knows of.
+    """
+
+    def __init__(self, folder: Path | None, *, step: int = 0, evaluations: int = 0) -> None:
+        self._folder = folder
+        self._bar_drawn = False
+        self._bar_at = 0.0
+        if folder is None:
+            return
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        _drop_rows(folder / ROWS, step, evaluations)
+        self._console = (folder / CONSOLE).open("a", encoding="utf-8")
+        self._rows = (folder / ROWS).open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._folder:
+            self._clear_bar()
+            self._console.close()
+            self._rows.close()
+            self._board.close()
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        if self._folder is None:
+            return
+        self._clear_bar()
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+        self._console.write("".join(f"{time.strftime('%F %T')} {line}\n" for line in text.splitlines()))
+        self._console.flush()
+
+    def note(self, row: Mapping[str, Any]) -> None:
+        """A row of log.txt, with `kind`, `epoch` and `step`; its numbers go to TensorBoard, too. NaN becomes null."""
+        if self._folder is None:
+            return
+        self._rows.write(json.dumps({key: _finite(value) for key, value in row.items()}) + "\n")
+        self._rows.flush()
+        for key, value in row.items():
+            if isinstance(value, int | float) and key not in ("step", "epoch"):
+                self._board.add_scalar(f"{row['kind']}/{key}", value, row["step"])
+
+    def picture(self, name: str, image: NDArray[np.uint8], step: int) -> None:
+        """A picture [H, W, 3] uint8 RGB."""
+        if self._folder is None:
+            return
+        path = self._folder / "pictures" / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        write_atomic(path, encode_png(image))
+        self._board.add_image(name.rpartition("_")[2], image, step, dataformats="HWC")
+
+    def bar(self, name: str, *, done: int, total: int, unit: str, seconds: float, before: int = 0) -> None:
+        """Draw the progress bar, where someone looks at it."""
+        now = time.monotonic()
+        if self._folder is None or not sys.stderr.isatty() or now - self._bar_at < _REDRAW_S:
+            return
+        self._bar_at, self._bar_drawn = now, True
+        line = bar_line(name, done=done, total=total, unit=unit, seconds=seconds, before=before)
+        sys.stderr.write(f"\r{line}\x1b[K")
+        sys.stderr.flush()
+
+    def _clear_bar(self) -> None:
+        if self._bar_drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._bar_drawn = False
+
+
+def _drop_rows(path: Path, step: int, evaluations: int) -> None:
+    if not path.exists():
+        return
+    text = path.read_text(encoding="utf-8")
+    if not text.endswith("\n"):  # a kill tore the last line
+        write_atomic(path, text[: text.rfind("\n") + 1])
+    kept = [
+        row
+        for row in read_jsonl(path)
+        if (row["step"] <= step if row["kind"] == "train" else row["epoch"] <= evaluations)
+    ]
+    write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
