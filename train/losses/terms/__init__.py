@@ -1,0 +1,1 @@
+"""The terms of a loss, each a function with its formula."""
