@@ -71,8 +71,9 @@ def _mean(loss: Tensor, counted: Tensor) -> Tensor:
 
 def _mean_without_worst(loss: Tensor, c: Comparison, percent: float) -> Tensor:
     """`_mean` over valid pixels, without the worst `percent`, rounded down, of each view of samples that are real."""
-    most = math.floor(c.valid[0, 0].numel() * percent / 100)
-    if most == 0 or len(loss) == 0:
+    height, width = c.valid.shape[2:]
+    most = math.floor(height * width * percent / 100)
+    if most == 0:
         return _mean(loss, c.valid)
     drops = torch.floor(c.valid.sum((2, 3)) * percent / 100)
     drops = torch.where(c.is_synthetic[:, None], 0, drops)
