@@ -60,8 +60,10 @@ EXTRAS = {
     "isal": "media",
     "mujoco": "sim",
     "ray": "ray",
+    "safetensors": "train",
     "submitit": "slurm",
     "torch": "torch",
+    "transformers": "train",
 }
 """Which extra of this project installs an optional module."""
 
