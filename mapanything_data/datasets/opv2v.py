@@ -138,7 +138,9 @@ class _Samples(ABC):
         epoch = self._epoch if request.epoch is None else request.epoch
         choices, pixels = sample_generators(self.options.seed, epoch, index)
         order = self._order(len(self._samples[index]), choices)
-        count = self._draw_count(index, choices) if request.num_views is None else request.num_views
+        count = request.num_views
+        if count is None:
+            count = int(choices.integers(*self.drawn_views(index), endpoint=True))
         fewest, most = self.view_limits(index)
         if not fewest <= count <= most:
             raise ValueError(f"{count} views asked for of sample {index}, which has {fewest} to {most}")
@@ -186,7 +188,8 @@ class _Samples(ABC):
         """Fewest and most views that a request may ask of a sample."""
 
     @abstractmethod
-    def _draw_count(self, index: int, rng: np.random.Generator) -> int: ...
+    def drawn_views(self, index: int) -> tuple[int, int]:
+        """Fewest and most views that a sample has when a request leaves their number open; no file is opened for it."""
 
     @abstractmethod
     def _order(self, frames: int, rng: np.random.Generator) -> list[Choice]:
@@ -218,8 +221,9 @@ class OPV2VDataset(_Samples):
         """From one to all cameras at all times."""
         return 1, len(self._samples[index]) * len(self.options.camera_ids)
 
-    def _draw_count(self, index: int, rng: np.random.Generator) -> int:  # noqa: ARG002 - the count is fixed
-        return self.options.num_views
+    def drawn_views(self, index: int) -> tuple[int, int]:  # noqa: ARG002 - it is the same for all
+        """`num_views` twice."""
+        return self.options.num_views, self.options.num_views
 
     def _order(self, frames: int, rng: np.random.Generator) -> list[Choice]:
         return [Choice(frame, camera) for frame in range(frames) for camera in self._cameras(rng, reference_first=True)]
@@ -246,11 +250,12 @@ class OPV2VCoopDataset(_Samples):
         available = len(self._samples[index]) * len(self.options.camera_ids)
         return self.options.coop_min_num_views, min(available, self.options.coop_max_num_views or available)
 
-    def _draw_count(self, index: int, rng: np.random.Generator) -> int:
+    def drawn_views(self, index: int) -> tuple[int, int]:
+        """In training `view_limits`; in tests twice `num_views`, or what there may be where that is fewer."""
         fewest, most = self.view_limits(index)
         if not self._train:
-            return min(self.options.num_views, most)
-        return int(rng.integers(fewest, most + 1))
+            fewest = most = min(self.options.num_views, most)
+        return fewest, most
 
     def _order(self, frames: int, rng: np.random.Generator) -> list[Choice]:
         others = list(range(1, frames))

@@ -143,6 +143,19 @@ def test_test_samples_have_the_nominal_count_where_there_are_so_many(sound_root)
     assert len(coop(sound_root, num_views=10).test_dataset()[0]) == 8
 
 
+def test_what_a_sample_draws_by_itself_is_known_without_reading_it(sound_root):
+    variable = {"num_views": 5, "coop_min_num_views": 3, "coop_max_num_views": 6}
+    fixed = {"num_views": 7, "allow_variable_view_count": False}
+
+    assert coop(sound_root, **variable).train_dataset().drawn_views(0) == (3, 6)
+    assert coop(sound_root, **variable).test_dataset().drawn_views(0) == (5, 5)
+    assert coop(sound_root, **variable | {"num_views": 7}).test_dataset().drawn_views(0) == (6, 6)
+    assert coop(sound_root, **fixed).train_dataset().drawn_views(0) == (7, 7)
+    assert coop(sound_root, **fixed).test_dataset().drawn_views(0) == (7, 7)
+    assert one(sound_root, num_views=2).train_dataset().drawn_views(0) == (2, 2)
+    assert one(sound_root, num_views=2).test_dataset().drawn_views(0) == (2, 2)
+
+
 def test_a_fixed_count_leaves_out_frames_with_fewer_views(root):
     (root / f"validate/{SCENE}/1007/000070.yaml").unlink()
     dataset = coop(root, num_views=8, allow_variable_view_count=False, coop_min_agents=1).test_dataset()
