@@ -5,6 +5,7 @@ Truth lies beside the images in every batch. So models never get the batch, only
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 
 from mapanything_data.datasets.views import ViewDict
+from mapanything_data.errors import ConfigError
 from train.settings.geometric_inputs import GeometricInputs
 
 
@@ -43,6 +45,28 @@ KEYS: Mapping[Input, tuple[str, ...]] = {
 """The keys of a view (docs/datasets.md) that each kind shows."""
 
 _THINNING = 0x5EED  # keeps the random numbers of `thin_depth` apart from those of `draw_inputs`
+
+
+def named_inputs(key: str, names: Sequence[str]) -> frozenset[Input]:
+    """The kinds of input that an option names.
+
+    Args:
+        key: The option, such as `train_params.eval_inputs`.
+        names: Its value.
+
+    Raises:
+        ConfigError: One of them is not known, or images are not among them.
+    """
+    known = [kind.value for kind in Input]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            found = f"{name}: there is no such input" + (f"; did you mean {near[0]}?" if near else "")
+            raise ConfigError(key, found, expected=f"of {', '.join(known)}", remedy=f"correct {key}")
+    if Input.images.value not in names:
+        found = f"[{', '.join(names)}]"
+        raise ConfigError(key, found, expected="images, and what else a model may see", remedy=f"add images to {key}")
+    return frozenset(map(Input, names))
 
 
 def visible_views(batch: Sequence[ViewDict], inputs: Sequence[frozenset[Input]]) -> list[ViewDict]:

@@ -10,7 +10,7 @@ from toy_views import toy_batch
 
 from mapanything_data.errors import ConfigError
 from train.settings.geometric_inputs import GeometricInputs
-from train.views.inputs import KEYS, Input, draw_inputs, thin_depth, visible_views
+from train.views.inputs import KEYS, Input, draw_inputs, named_inputs, thin_depth, visible_views
 
 IMAGES = frozenset({Input.images})
 ALL = frozenset(Input)
@@ -111,3 +111,21 @@ def test_thinning_is_drawn_by_its_chance():
 def test_what_is_no_chance_is_refused():
     with pytest.raises(ConfigError, match=r"model.geometric_inputs.depth: 1.5"):
         GeometricInputs(depth=1.5)
+
+
+def test_inputs_are_named_in_options():
+    assert named_inputs("inputs", ["images"]) == {Input.images}
+    assert named_inputs("inputs", ["depth", "images", "depth"]) == {Input.images, Input.depth}
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["images", "ray"], "inputs: ray: there is no such input; did you mean rays?"),
+        (["rays", "poses"], r"inputs: \[rays, poses\]\n  expected: images, and what else"),
+        ([], r"inputs: \[\]\n  expected: images"),
+    ],
+)
+def test_other_names_and_no_images_are_refused(names, told):
+    with pytest.raises(ConfigError, match=told):
+        named_inputs("inputs", names)
