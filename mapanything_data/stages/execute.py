@@ -65,15 +65,14 @@ def require_choice(group: str, component: Any, *kinds: type) -> None:
     Args:
         group: Its group, such as `source`.
         component: What was chosen.
-        kinds: Component classes (themselves, not what inherits from them) or runtime-checkable protocols.
+        kinds: Component classes (themselves, not what inherits from them) or protocols.
 
     Raises:
         ConfigError: It is of another kind; names the choices that will do.
     """
-    protocols = tuple(kind for kind in kinds if getattr(kind, "_is_protocol", False))
 
     def fits(cls: type) -> bool:
-        return cls in kinds or issubclass(cls, protocols)
+        return cls in kinds or any(_has_members_of(kind, cls) for kind in kinds if getattr(kind, "_is_protocol", False))
 
     if not fits(type(component)):
         choices = sorted(name for (of, name), cls in import_components().items() if of == group and fits(cls))
@@ -83,6 +82,12 @@ def require_choice(group: str, component: Any, *kinds: type) -> None:
             expected=" or ".join(f"{group}={name}" for name in choices),
             remedy="choose one of these",
         )
+
+
+def _has_members_of(protocol: type, cls: type) -> bool:
+    """What `issubclass` says, which refuses protocols that have attributes."""
+    members = {*vars(protocol), *getattr(protocol, "__annotations__", {})}
+    return all(hasattr(cls, name) for name in members if not name.startswith("_"))
 
 
 def module_of_dataset(package: str, dataset: str, what: str) -> ModuleType:

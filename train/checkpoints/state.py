@@ -35,15 +35,22 @@ def capture(
         On rank 0, tensors on the CPU that may be those of the network: write them before the next step. On the other
         ranks the tensors are left out.
     """
-    model = get_model_state_dict(network, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
     return {
-        "model": model,
+        "model": model_state(network),
         "optimizer": _optimiser_state(network, optimiser),
         "ema": None if ema is None else {name: _whole(tensor) for name, tensor in ema.items()},
         "scaler": None if scaler is None else scaler.state_dict(),
         "random": list(random),
         "progress": dict(progress),
     }
+
+
+def model_state(network: nn.Module) -> dict[str, Tensor]:
+    """The network's parameters and buffers by name, whole and on the CPU; every rank calls it, rank 0 gets them."""
+    state: dict[str, Tensor] = get_model_state_dict(
+        network, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
+    )
+    return state
 
 
 def restore(

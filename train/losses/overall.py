@@ -80,6 +80,11 @@ class OverallLoss:
         require_option("loss.dropped_percent", self.dropped_percent, 0 <= self.dropped_percent < 100, "0 to below 100")
         require_option("loss.gradient_scales", self.gradient_scales, self.gradient_scales >= 1, "1 or more")
 
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        """The terms that have a weight."""
+        return tuple(term.name for term in fields(Weights) if getattr(self.weights, term.name) > 0)
+
     def __call__(self, views: Sequence[ViewDict], predictions: Sequence[Prediction]) -> LossValues:
         """Compare the predictions of V views with the truth; see `train.losses.protocol.Loss`.
 

@@ -164,7 +164,7 @@ class RunFiles:
                 path,
                 "was written with other options: " + "; ".join(decisive),
                 expected="the same model, loss and data set, to go on from it",
-                remedy="restore these options, or give another output_dir and start from its weights with model.pretrained",
+                remedy="restore these options, or start from its weights with model.pretrained and another output_dir",
             )
         return [f"changed since: {text}" for key, text in changed.items() if key.startswith("train_params.")]
 

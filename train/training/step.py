@@ -17,6 +17,7 @@ from train.losses.protocol import Loss
 from train.sampling.plan import GlobalBatch
 from train.settings.geometric_inputs import GeometricInputs
 from train.settings.train_params import TrainParams
+from train.training.ema import MovingAverage
 from train.training.parameter_groups import ParameterGroup
 from train.training.precision import autocast, make_scaler
 from train.training.schedule import learning_rate
@@ -68,6 +69,7 @@ class TrainingStep:
         groups: The parameters that are trained.
         params: Options.
         inputs: What the network sees beside images.
+        average: Takes in the weights after each step, where there is one.
         ranks: Who trains together.
         resolution: Width and height of views where a batch does not say.
     """
@@ -80,8 +82,9 @@ class TrainingStep:
         groups: Sequence[ParameterGroup],
         params: TrainParams,
         inputs: GeometricInputs,
-        ranks: Ranks,
+        average: MovingAverage | None,
         resolution: tuple[int, int],
+        ranks: Ranks,
     ) -> None:
         self.optimiser = torch.optim.AdamW(
             [
@@ -97,6 +100,7 @@ class TrainingStep:
         self._groups = list(groups)
         self._params = params
         self._inputs = inputs
+        self._average = average
         self._ranks = ranks
         self._resolution = resolution
 
@@ -125,6 +129,8 @@ class TrainingStep:
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
+        if self._average:
+            self._average.update()
         samples = max(total["samples"], 1.0)
         return StepReport(
             loss=total["loss"] / samples,
@@ -148,7 +154,7 @@ class TrainingStep:
             values = self._loss(views, predictions)
             loss = values.per_sample.sum()
             # DDP takes the mean over ranks; with this the gradient is that of the mean over all samples of the step.
-            self.scaler.scale(loss * (self._ranks.world_size / planned)).backward()
+            torch.autograd.backward(self.scaler.scale(loss * (self._ranks.world_size / planned)))
         return torch.stack([loss.detach(), *(values.terms[name].sum() for name in self._loss.term_names)]).double()
 
     def _predict(self, views: list[ViewDict], step: int) -> list[Prediction]:
@@ -167,7 +173,7 @@ class TrainingStep:
             predictions = self._network(views)
         values = [value for view in predictions for value in view.values() if value.requires_grad]
         nothing = torch.stack([value.sum() for value in values]).sum() * 0
-        self.scaler.scale(nothing).backward()
+        torch.autograd.backward(self.scaler.scale(nothing))
         return torch.zeros(1 + len(self._loss.term_names), dtype=torch.float64, device=self._ranks.device)
 
     def _agree(self, sums: Tensor, batches: Sequence[Batch], stop: bool) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from itertools import islice
 
@@ -35,6 +35,7 @@ class Trainer:
         log: Keeps what is said of it.
         ranks: Who trains together.
         stop_requested: Whether this process was asked to stop.
+        progress: How far the training is; changes as it goes on.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Trainer:
         log: RunLog,
         ranks: Ranks,
         stop_requested: Callable[[], bool],
+        progress: Progress,
     ) -> None:
         self._params = params
         self._step = step
@@ -58,7 +60,7 @@ class Trainer:
         self._ranks = ranks
         self._stop_requested = stop_requested
         self._speed = _Speed(loader)
-        self.progress = Progress()
+        self.progress = progress
 
     def run(self) -> bool:
         """Train until the last epoch; returns False where a rank was asked to stop before, with all saved.
@@ -120,7 +122,7 @@ class Trainer:
             self._tell_broken(batches)
         return report
 
-    def _batches_of_steps(self) -> Iterator[list[Batch]]:
+    def _batches_of_steps(self) -> Generator[list[Batch], None, None]:
         """What is left of the epoch, in portions of one step."""
         start = self.progress.step_in_epoch * self._params.accum_iter
         with closing(self._loader.epoch(self.progress.epoch, start=start)) as batches:

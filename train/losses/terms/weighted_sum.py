@@ -40,7 +40,6 @@ def weighted_sum(loss: OverallLoss, views: Sequence[ViewDict], predictions: Sequ
             "gradients": lambda: gradients(c, loss.gradient_scales),
             "mask": lambda: mask(c),
         }
-        weights = {name: getattr(loss.weights, name) for name in terms}
-        values = {name: terms[name]() for name, weight in weights.items() if weight > 0}
-        total = torch.stack([weights[name] * value for name, value in values.items()]).sum(0)
+        values = {name: terms[name]() for name in loss.term_names}
+        total = torch.stack([getattr(loss.weights, name) * value for name, value in values.items()]).sum(0)
         return LossValues(total, {name: value.detach() for name, value in values.items()})
