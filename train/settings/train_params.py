@@ -92,6 +92,9 @@ class TrainParams:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
+        # Hydra has seen to it already; a script, which may give the plain text, has not.
+        require_option("train_params.amp", self.amp, self.amp in list(Amp), f"one of {', '.join(Amp)}")
+        self.amp = Amp(self.amp)
         for name in ("max_num_of_imgs_per_gpu", "accum_iter", "epochs", "log_freq"):
             require_option(f"train_params.{name}", getattr(self, name), getattr(self, name) >= 1, "1 or more")
         for name in ("min_lr", "lr", "warmup_epochs", "weight_decay", "eval_freq", "keep_freq", "num_pictures", "seed"):
