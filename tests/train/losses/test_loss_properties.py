@@ -209,6 +209,17 @@ def test_surfaces_are_those_of_synthetic_samples():
     assert all((view["depth"][0] != 0).any() for view in gradients)
 
 
+def test_surfaces_of_synthetic_samples_among_others_are_those_that_they_have_alone():
+    batch = join(toy_batch(1, dense=False), toy_batch(2, seed=7))
+    factors = wrong_factors(batch)
+    loss = only("normals", "gradients")
+
+    alone = [per_sample(loss, take(batch, [row]), take(factors, [row])).item() for row in range(3)]
+
+    assert per_sample(loss, batch, factors).tolist() == pytest.approx(alone, rel=1e-6)
+    assert alone[1] != pytest.approx(alone[2], rel=1e-3)
+
+
 def test_surfaces_look_at_pixels_with_valid_neighbours_only():
     batch = toy_batch(1, num_views=1, height=16, width=16)
     chequered = (torch.arange(16)[:, None] + torch.arange(16)) % 2 == 0  # no pixel has a valid one beside it

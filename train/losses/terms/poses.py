@@ -46,10 +46,11 @@ def translation(c: Comparison, rho: Rho, *, relative: bool) -> Tensor:
 
 
 def _with_relative(absolute: Tensor, relative: Tensor) -> Tensor:
-    """Sum over views of the mean of an error [B, V] and V - 1 relative ones, [B, V, V] without the diagonal."""
-    views = absolute.shape[1]
-    others = ~torch.eye(views, dtype=torch.bool, device=absolute.device)
-    return (absolute.sum(1) + torch.where(others, relative, 0.0).sum((1, 2))) / views
+    """Sum over views of the mean of an error [B, V] and V - 1 relative ones [B, V, V].
+
+    The diagonal says where a camera is in its own frame, which is right in every prediction.
+    """
+    return (absolute.sum(1) + relative.sum((1, 2))) / absolute.shape[1]
 
 
 def _relative_quats(geometry: Geometry) -> Tensor:
