@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from loss_cases import FACTORS, TERMS, assemble, gradients_of, mixed_batch, only, wrong_factors
@@ -111,6 +113,16 @@ def test_without_a_valid_pixel_what_needs_no_depth_still_counts():
 
     counting = {name for name in TERMS if terms[name][0] != 0}
     assert counting == {"rays", "rotation", "mask"}
+
+
+@pytest.mark.parametrize("prediction", [collapsed, flat])
+def test_a_prediction_without_surfaces_is_as_wrong_as_one_at_right_angles(prediction):
+    batch = toy_batch(1, num_views=1, height=14, width=18)
+
+    normals = only("normals")(batch, assemble(prediction(wrong_factors(batch)))).per_sample.item()
+
+    # Above 3 degrees an angle counts less 1.5 degrees; over the longer side.
+    assert normals == pytest.approx(math.radians(90 - 1.5) / 18, rel=1e-5)
 
 
 @pytest.mark.parametrize("nonsense", [float("nan"), float("inf"), -1e30])
