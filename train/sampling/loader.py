@@ -1,0 +1,101 @@
+"""Batches of views for training and for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+
+import torch
+
+from mapanything_data.datasets.protocol import ViewDataset
+from mapanything_data.datasets.samples import SampleRequest, ViewBatch
+from train.sampling.batch_reader import BatchReader
+from train.sampling.plan import GlobalBatch
+from train.sampling.sampler import BudgetBatchSampler
+
+
+class TrainLoader:
+    """Reads a rank's share of the batches of epochs; a context manager that ends its workers.
+
+    Args:
+        dataset: What is trained on.
+        images_per_rank: Views of a rank's batch, at most.
+        seed: Start of the random numbers.
+        resolutions: Widths and heights of which each batch has one; none leave it to the data set.
+        rank: Which rank this is.
+        world_size: Ranks.
+        limit_batches: Batches of an epoch, at most; None for all.
+        num_workers: Processes that read; 0 reads in this one.
+        device: Where batches go to: for a GPU they come in pinned memory; None says nothing.
+
+    Raises:
+        ConfigError: A sample has more views at least than `images_per_rank`.
+    """
+
+    def __init__(
+        self,
+        dataset: ViewDataset,
+        *,
+        images_per_rank: int,
+        seed: int,
+        resolutions: Sequence[tuple[int, int]] = (),
+        rank: int = 0,
+        world_size: int = 1,
+        limit_batches: int | None = None,
+        num_workers: int,
+        device: torch.device | None,
+    ) -> None:
+        self._sampler = BudgetBatchSampler(
+            dataset,
+            images_per_rank=images_per_rank,
+            seed=seed,
+            resolutions=resolutions,
+            rank=rank,
+            world_size=world_size,
+            limit_batches=limit_batches,
+        )
+        self._reader = BatchReader(dataset, self._sampler, num_workers=num_workers, device=device)
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds that were spent waiting for batches so far."""
+        return self._reader.waited_s
+
+    def plan(self, epoch: int) -> list[GlobalBatch]:
+        """The batches of an epoch, of all ranks; where view counts vary, their number does from epoch to epoch."""
+        self._sampler.set_epoch(epoch)
+        return self._sampler.plan
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[GlobalBatch, ViewBatch]]:
+        """What is left of an epoch after `start` batches: each batch, and this rank's share of it, perhaps empty.
+
+        Raises:
+            SampleError: A sample cannot be read.
+            DataError: A worker has died.
+        """
+        plan = self.plan(epoch)
+        self._sampler.start_at(start)
+        with closing(iter(self._reader)) as batches:  # type: ignore[type-var]  # it is a generator
+            yield from zip(islice(plan, start, None), batches, strict=True)
+
+    def close(self) -> None:
+        """End the workers; a later epoch starts new ones."""
+        self._reader.close()
+
+    def __enter__(self) -> TrainLoader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def test_loader(
+    dataset: ViewDataset,
+    batches: Sequence[list[SampleRequest]],
+    *,
+    num_workers: int,
+    device: torch.device | None,
+) -> BatchReader:
+    """Reads given batches, in order, as a test does; to be used with `with`."""
+    return BatchReader(dataset, batches, num_workers=num_workers, device=device)
