@@ -95,8 +95,24 @@ def _describe_options(node: Any, schema: Any, width: int, prefix: str = "") -> I
         child_schema = OmegaConf.get_type(child) if isinstance(child, DictConfig) else None
         if hasattr(child_schema, "__dataclass_fields__"):
             yield from _describe_options(child, child_schema, width, f"{prefix}{name}.")
+        elif isinstance(child, DictConfig) and _components_in(child):
+            components = _components_in(child)
+            yield from _entry(f"{prefix}{name}=", f"{doc} Here: {', '.join(components)}.", 42, width)
+            for key, schema_of_key in components.items():
+                yield from _describe_options(child._get_node(key), schema_of_key, width, f"{prefix}{name}.{key}.")
         else:
             yield from _entry(f"{prefix}{name}={_show(child)}", doc, 42, width)
+
+
+def _components_in(node: Any) -> dict[str, type]:
+    """The dataclasses among the values of a mapping, such as the parts of a mixture."""
+    from omegaconf import DictConfig, OmegaConf
+
+    if node._is_none() or node._is_missing():
+        return {}
+    children = {str(key): node._get_node(key) for key in node}
+    schemas = {key: OmegaConf.get_type(child) for key, child in children.items() if isinstance(child, DictConfig)}
+    return {key: schema for key, schema in schemas.items() if hasattr(schema, "__dataclass_fields__")}
 
 
 def _show(node: Any) -> str:
