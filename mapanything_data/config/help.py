@@ -104,14 +104,16 @@ def _describe_options(node: Any, schema: Any, width: int, prefix: str = "") -> I
             yield from _entry(f"{prefix}{name}={_show(child)}", doc, 42, width)
 
 
-def _components_in(node: Any) -> dict[str, type]:
+def _components_in(node: Any) -> dict[str, Any]:
     """The dataclasses among the values of a mapping, such as the parts of a mixture."""
     from omegaconf import DictConfig, OmegaConf
 
     if node._is_none() or node._is_missing():
         return {}
     children = {str(key): node._get_node(key) for key in node}
-    schemas = {key: OmegaConf.get_type(child) for key, child in children.items() if isinstance(child, DictConfig)}
+    schemas: dict[str, Any] = {
+        key: OmegaConf.get_type(child) for key, child in children.items() if isinstance(child, DictConfig)
+    }
     return {key: schema for key, schema in schemas.items() if hasattr(schema, "__dataclass_fields__")}
 
 
