@@ -167,3 +167,14 @@ def test_relative_translations_keep_direction_and_order():
 
     assert torch.allclose(values[0, :, 4], torch.tensor([0.0, 0.4055, -0.9163]), atol=1e-4)
     assert torch.equal(size, torch.zeros(1, 2))
+
+
+def test_cameras_in_one_place_have_no_size_even_if_they_are_metric():
+    from train.models.compact.geometric_encoder import _relative_poses
+
+    pose = {"camera_pose_quats": torch.tensor([[0.0, 0.0, 0.0, 1.0]]), "camera_pose_trans": torch.zeros(1, 3)}
+    view = {"img": torch.zeros(1, 3, 4, 4), "is_metric_scale": torch.tensor([True])} | pose
+
+    _, _, size = _relative_poses([view, view])
+
+    assert torch.equal(size, torch.zeros(1, 2))  # not 1 m, whose logarithm is 0 and whose second number is 1
