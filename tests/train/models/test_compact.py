@@ -55,12 +55,12 @@ def test_pictures_may_have_any_size_made_of_whole_patches(height, width):
     assert view["pts3d"].shape == (1, height, width, 3)
 
 
-def test_the_places_of_patches_matter():
-    grey = [{"img": torch.zeros(1, 3, 28, 42)}]
+def test_patches_that_look_alike_differ_by_their_places():
+    features = network().encoder(torch.zeros(1, 3, 28, 42))[0]
 
-    (view,) = network()(grey)
-
-    assert view["depth_along_ray"].std() > 1e-3
+    assert features.shape == (24, 32)
+    distances = torch.cdist(features, features) + torch.eye(24)
+    assert distances.min() > 0.1
 
 
 def test_a_size_that_is_not_made_of_whole_patches_is_refused_with_the_nearest_one():

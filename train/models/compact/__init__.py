@@ -18,13 +18,13 @@ class Size(str, Enum):
     """Parameters with `encoder.name=patch`."""
 
     tiny = "tiny"
-    """1 M; for small pictures and CPUs"""
+    """1.1 M; for small pictures and CPUs"""
     small = "small"
     """23 M"""
     base = "base"
-    """88 M"""
+    """92 M"""
     large = "large"
-    """308 M"""
+    """319 M"""
 
 
 @dataclass(frozen=True, slots=True)
