@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from toy_views import toy_sample
 
+from mapanything_data.config import component
 from mapanything_data.datasets.samples import collate_views
 from train.settings.geometric_inputs import GeometricInputs
 from train.views.prediction import assemble_prediction
@@ -46,6 +47,7 @@ class TinyNetwork(nn.Module):
         )
 
 
+@component("model", "tiny")
 @dataclass(kw_only=True, slots=True)
 class TinyModel:
     """Options of the tiny network."""

@@ -57,11 +57,13 @@ def _array(values: Any) -> NDArray[np.float32]:
 def _image(view: Mapping[str, Any], number: int) -> Image:
     mean, deviation = (np.array(part, np.float32) for part in NORMALISATIONS[view["data_norm_type"][number]])
     planes = view["img"][number].float().cpu().numpy().transpose(1, 2, 0)
-    return np.rint((planes * deviation + mean).clip(0, 1) * 255).astype(np.uint8)
+    image: Image = np.rint((planes * deviation + mean).clip(0, 1) * 255).astype(np.uint8)
+    return image
 
 
 def _relative_error(true: NDArray[np.float32], said: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.abs(said - true) / np.where(true > 0, true, 1)
+    error: NDArray[np.float32] = np.abs(said - true) / np.where(true > 0, true, np.float32(1))
+    return error
 
 
 def _colour_error(true: NDArray[np.float32], said: NDArray[np.float32]) -> Image:
@@ -78,7 +80,8 @@ def _colours(shares: NDArray[np.float32]) -> Image:
     import cv2
 
     levels = np.rint(255 * np.clip(shares, 0, 1)).astype(np.uint8)
-    return cv2.applyColorMap(levels, cv2.COLORMAP_TURBO)[..., ::-1]
+    colours: Image = cv2.applyColorMap(levels, cv2.COLORMAP_TURBO)[..., ::-1]
+    return colours
 
 
 def _enlarged(drawn: Image, depth: NDArray[np.float32]) -> Image:
@@ -98,7 +101,9 @@ def _tile(drawn: Image, caption: str) -> Image:
 
     height = round(drawn.shape[0] * TILE_WIDTH / drawn.shape[1])
     shrinks = drawn.shape[1] > TILE_WIDTH
-    tile = cv2.resize(drawn, (TILE_WIDTH, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST)
+    tile: Image = cv2.resize(
+        drawn, (TILE_WIDTH, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
+    )
     tile[:_CAPTION] //= 3  # not a rim around the letters: OpenCV 5 moves them with their thickness
     cv2.putText(tile, caption, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
     return tile
