@@ -57,11 +57,13 @@ class MissingDependencyError(UserError):
 EXTRAS = {
     "av": "media",
     "cv2": "media",
+    "huggingface_hub": "train",
     "isal": "media",
     "mujoco": "sim",
     "ray": "ray",
     "safetensors": "train",
     "submitit": "slurm",
+    "tensorboard": "train",
     "torch": "torch",
     "transformers": "train",
 }

@@ -15,6 +15,8 @@ _SHOWN = 8
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], *, where: Path | str, strict: bool = True) -> str:
     """Copy weights into the parameters and buffers of a network by their names.
 
+    A parameter that a network has under several names needs only one of them: safetensors files hold it once.
+
     Args:
         network: What takes them.
         weights: By name.
@@ -25,10 +27,11 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor], *, where: Pa
         What did not fit, as text of several lines; empty where all did.
 
     Raises:
-        DataError: Names are missing or unexpected and `strict` holds, or shapes differ.
+        DataError: Names are missing or unexpected and `strict` holds, shapes differ, or no name fits at all.
     """
-    own = network.state_dict()
-    missing = [name for name in own if name not in weights]
+    own = network.state_dict(keep_vars=True)
+    given = {id(value) for name, value in own.items() if name in weights}
+    missing = [name for name, value in own.items() if id(value) not in given]
     unexpected = [name for name in weights if name not in own]
     reshaped = [
         f"{name} {list(weights[name].shape)} instead of {list(value.shape)}"
@@ -40,13 +43,13 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor], *, where: Pa
         for title, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
         if names
     )
-    if reshaped or (strict and told):
+    if reshaped or not given or (strict and told):
         raise DataError(
             where,
             f"does not fit the model\n{told}",
             expected=f"{len(own)} tensors with the model's names and shapes",
             remedy="choose the model and its options as they were when it was written"
-            + ("" if reshaped else ", or take what fits with model.strict=false"),
+            + (", or take what fits with model.strict=false" if given and not reshaped else ""),
         )
     network.load_state_dict({name: value for name, value in weights.items() if name in own}, strict=False)
     return told
