@@ -1,0 +1,1 @@
+"""The network of model=mapanything: upstream's, fed with our views."""
