@@ -71,26 +71,50 @@ class Ranks:
 def join_ranks(settings: Distributed) -> Iterator[Ranks]:
     """Join the ranks that RANK, WORLD_SIZE and LOCAL_RANK tell of; without RANK this is a world of 1.
 
+    What is raised in the block must end the process: then the others do not wait for it any longer.
+
     Raises:
-        ConfigError: nccl is asked for without a GPU for each rank, or the variables do not fit each other.
+        ConfigError: nccl is asked for without a GPU for each rank, or the variables are not numbers that fit.
     """
     if "RANK" not in os.environ:
         yield Ranks(0, 1, 0, _device(0))
         return
-    rank, world_size, local_rank = _number("RANK"), _number("WORLD_SIZE"), _number("LOCAL_RANK")
-    device = _device(local_rank)
-    ranks = Ranks(rank, world_size, local_rank, device)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    if world_size == 1:
+    local_rank = _number("LOCAL_RANK")
+    ranks = Ranks(_number("RANK"), _number("WORLD_SIZE"), local_rank, _device(local_rank))
+    if ranks.rank >= ranks.world_size:
+        raise ConfigError(
+            "RANK",
+            str(ranks.rank),
+            expected=f"less than WORLD_SIZE, which is {ranks.world_size}",
+            remedy="correct them",
+        )
+    if ranks.device.type == "cuda":
+        torch.cuda.set_device(ranks.device)
+    if ranks.world_size == 1:
         yield ranks
         return
     backend = _backend(settings.backend, local_rank)
-    dist.init_process_group(backend.value, timeout=timedelta(seconds=settings.timeout_s))
+    _meet(ranks, backend, settings.timeout_s)
+    yield ranks
+    # Not after an error, which must end this process: the others fail when its links close, and would tell of that
+    # before it has told of the cause; and nccl would wait here for collectives that the others never join.
+    dist.destroy_process_group()
+
+
+def _meet(ranks: Ranks, backend: Backend, timeout_s: float) -> None:
     try:
-        yield ranks
-    finally:
-        dist.destroy_process_group()
+        dist.init_process_group(
+            backend.value,
+            timeout=timedelta(seconds=timeout_s),
+            device_id=ranks.device if backend is Backend.nccl else None,
+        )
+    except (dist.DistError, ValueError) as error:
+        address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise ConfigError(
+            "MASTER_ADDR, MASTER_PORT",
+            f"rank {ranks.rank} of {ranks.world_size} cannot meet the others at {address}: {error}",
+            remedy="see that all ranks were started, and that this machine reaches rank 0 there",
+        ) from error
 
 
 def _number(name: str) -> int:
@@ -116,7 +140,10 @@ def _backend(wanted: Backend, local_rank: int) -> Backend:
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", local_rank + 1))
     if wanted is Backend.auto:
-        return Backend.nccl if gpus >= local_ranks else Backend.gloo
+        wanted = Backend.nccl if gpus >= local_ranks else Backend.gloo
+        # Without LOCAL_WORLD_SIZE a rank knows only whether there is a GPU for itself, so ranks might differ.
+        if wanted is Backend.gloo and gpus and "LOCAL_WORLD_SIZE" not in os.environ:
+            wanted = Backend.nccl
     if wanted is Backend.nccl and gpus < local_ranks:
         raise ConfigError(
             "distributed.backend",

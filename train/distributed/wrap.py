@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
@@ -13,25 +16,39 @@ from torch.nn.parallel import DistributedDataParallel
 from train.distributed.ranks import Ranks
 from train.settings.distributed import Strategy
 
+# torch 2.13 renamed the option that shares buffers at each forward; running statistics of a rank stay its own.
+_OWN_BUFFERS: dict[str, Any] = (
+    {"forward_sync_buffers": False}
+    if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+    else {"broadcast_buffers": False}
+)
+
 
 def wrap(network: nn.Module, ranks: Ranks, strategy: Strategy) -> nn.Module:
     """Spread a network over the ranks; its gradients are then the mean over them.
 
     Args:
-        network: On the device of the rank, with the same parameters on every rank.
-        ranks: In a world of 1 the network is returned as it is, whatever the strategy.
+        network: On the device of the rank. ddp gives all ranks the parameters of rank 0; for fsdp they must be the same
+            on every rank already.
+        ranks: In a world of 1 the network is returned as it is, whatever the strategy: there is nothing to share.
         strategy: ddp keeps all of it on each rank. fsdp shards it in place: each block (a member of an `nn.ModuleList`)
-            is gathered when it is computed, the rest with the root.
+            is gathered while it is computed, and all other parameters with the root. Only calls of the network, and
+            calls of its blocks, gather them: code that reads a parameter of a block from outside gets a shard.
+
+    Returns:
+        What to call in place of the network. The optimiser is made after this, from its parameters.
     """
     if ranks.world_size == 1:
         return network
     if strategy is Strategy.ddp:
+        # Parameters that a step does not use, of inputs that it does not show, have no gradient then.
+        warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified", category=UserWarning)
         return DistributedDataParallel(
             network,
             device_ids=[ranks.device] if ranks.device.type == "cuda" else None,
             gradient_as_bucket_view=True,
-            broadcast_buffers=False,
             find_unused_parameters=True,
+            **_OWN_BUFFERS,
         )
     mesh = init_device_mesh(ranks.device.type, (ranks.world_size,))
     for block in _blocks(network):
@@ -42,28 +59,33 @@ def wrap(network: nn.Module, ranks: Ranks, strategy: Strategy) -> nn.Module:
 
 @contextmanager
 def no_sync(wrapped: nn.Module, last: bool) -> Iterator[None]:
-    """A block for one of several batches that make one step: only in the last are gradients exchanged.
+    """A block for one of several batches whose gradients make one step: only the last exchanges them between ranks.
 
-    Forward and backward both belong in it.
+    Forward and backward both belong into it.
     """
-    if last or not isinstance(wrapped, (DistributedDataParallel, FSDPModule)):
+    sharded: object = wrapped
+    if last:
         yield
     elif isinstance(wrapped, DistributedDataParallel):
         with wrapped.no_sync():
             yield
-    else:
-        wrapped.set_requires_gradient_sync(False)
+    elif isinstance(sharded, FSDPModule):
+        sharded.set_requires_gradient_sync(False)
         try:
             yield
         finally:
-            wrapped.set_requires_gradient_sync(True)
+            sharded.set_requires_gradient_sync(True)
+    else:
+        yield
 
 
 def _blocks(network: nn.Module) -> list[nn.Module]:
+    """The innermost first, as FSDP2 wants them."""
+    lists = [module for module in network.modules() if isinstance(module, nn.ModuleList)]
+    blocks = dict.fromkeys(block for members in lists for block in members)
+    containers = (nn.ModuleList, nn.ModuleDict)  # they are never called, so nothing would gather their parameters
     return [
         block
-        for module in network.modules()
-        if isinstance(module, nn.ModuleList)
-        for block in module
-        if block is not None
+        for block in reversed(list(blocks))
+        if not isinstance(block, containers) and any(True for _ in block.parameters())
     ]
