@@ -18,7 +18,7 @@ import yaml
 
 from mapanything_data.config.registry import component_name, is_component
 
-PACKAGES = ("mapanything-data", "numpy", "hydra-core", "av", "opencv-python", "isal", "mujoco")
+PACKAGES = ("mapanything-data", "numpy", "hydra-core", "av", "opencv-python", "isal", "mujoco", "torch", "transformers")
 
 
 def software_versions() -> dict[str, str]:

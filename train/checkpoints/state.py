@@ -45,11 +45,8 @@ def capture(
         `write_checkpoint`. Tensors are on the CPU, and may be those of the network: write them before the next step.
         On other ranks nothing.
     """
-    return {
-        "model": model_state(network),
-    model = get_model_state_dict(network, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
     state = {
-        "model": dict(model),
+        "model": model_state(network),
         "optimizer": _optimiser_state(network, optimiser),
         "ema": None if ema is None else {name: _whole(tensor) for name, tensor in ema.items()},
         "scaler": None if scaler is None else scaler.state_dict(),
@@ -61,10 +58,8 @@ def capture(
 
 def model_state(network: nn.Module) -> dict[str, Tensor]:
     """The network's parameters and buffers by name, whole and on the CPU; every rank calls it, rank 0 gets them."""
-    state: dict[str, Tensor] = get_model_state_dict(
-        network, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
-    )
-    return state
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return cast(dict[str, Tensor], get_model_state_dict(network, options=options))
 
 
 def restore(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from itertools import islice
 
@@ -67,7 +67,7 @@ class TrainLoader:
         self._sampler.set_epoch(epoch)
         return self._sampler.plan
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[GlobalBatch, ViewBatch]]:
+    def epoch(self, epoch: int, start: int = 0) -> Generator[tuple[GlobalBatch, ViewBatch], None, None]:
         """What is left of an epoch after `start` batches: each batch, and this rank's share of it, perhaps empty.
 
         Raises:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from enum import Enum
+from typing import Any
 
 from mapanything_data.config import component
-from mapanything_data.errors import require_option
+from mapanything_data.errors import ConfigError, require_option
 
 
 class Amp(str, Enum):
@@ -48,8 +51,8 @@ class TrainParams:
     """Passes over the training samples; each sample comes once in each."""
     limit_train_batches: int | None = None
     """Batches of each rank in an epoch, at most; null for all."""
-    limit_eval_batches: int | None = None
-    """Batches of each rank in an evaluation, at most; null for all."""
+    limit_eval_samples: int | None = None
+    """Test samples of an evaluation, at most, spread evenly over the data set; null for all."""
     lr: float = 5e-5
     """Peak learning rate."""
     min_lr: float = 5e-7
@@ -62,8 +65,9 @@ class TrainParams:
     """Decay of AdamW's averages of gradients and of their squares."""
     clip_grad: float | None = 1.0
     """Norm that gradients are clipped to; null for no limit."""
-    submodules: dict[str, Submodule] = field(default_factory=dict)
-    """Other settings by prefix of the parameters' names, such as submodules.encoder.lr=0; the longest prefix counts."""
+    submodules: dict[str, Any] = field(default_factory=dict)
+    """Other settings (lr, min_lr, weight_decay, clip_grad) by prefix of the parameters' names, as in
+    +train_params.submodules.encoder.lr=0, which freezes the encoder; the longest prefix counts."""
     amp: Amp = Amp.bf16
     """Precision of matrix products: none (float32), bf16, or fp16 (GPUs only)."""
     compile: bool = False
@@ -95,11 +99,12 @@ class TrainParams:
         # Hydra has seen to it already; a script, which may give the plain text, has not.
         require_option("train_params.amp", self.amp, self.amp in list(Amp), f"one of {', '.join(Amp)}")
         self.amp = Amp(self.amp)
+        self.submodules = dict(_rules(self.submodules, ""))
         for name in ("max_num_of_imgs_per_gpu", "accum_iter", "epochs", "log_freq"):
             require_option(f"train_params.{name}", getattr(self, name), getattr(self, name) >= 1, "1 or more")
         for name in ("min_lr", "lr", "warmup_epochs", "weight_decay", "eval_freq", "keep_freq", "num_pictures", "seed"):
             require_option(f"train_params.{name}", getattr(self, name), getattr(self, name) >= 0, "0 or more")
-        for name in ("limit_train_batches", "limit_eval_batches"):
+        for name in ("limit_train_batches", "limit_eval_samples"):
             limit = getattr(self, name)
             require_option(f"train_params.{name}", limit, limit is None or limit >= 1, "1 or more, or null")
         require_option("train_params.save_freq", self.save_freq, self.save_freq > 0, "epochs above 0")
@@ -111,3 +116,40 @@ class TrainParams:
         require_option("train_params.betas", self.betas, fall, "two numbers from 0 to below 1")
         sizes = all(len(size) == 2 and min(size) >= 1 for size in self.resolutions)
         require_option("train_params.resolutions", self.resolutions, sizes, "[[width, height], ...] in pixels")
+
+
+def _rules(given: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Submodule]]:
+    """Rules by prefix, from mappings in mappings: `heads: {lr: 1e-4, pose: {lr: 0}}` has two, heads and heads.pose."""
+    for name, value in given.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Submodule):
+            yield path, value
+        elif isinstance(value, Mapping):
+            settings = {key: entry for key, entry in value.items() if not isinstance(entry, Mapping | Submodule)}
+            if settings:
+                yield path, _rule(path, settings)
+            yield from _rules({key: entry for key, entry in value.items() if key not in settings}, f"{path}.")
+        else:
+            raise _no_setting(f"train_params.submodules.{path}", name)
+
+
+def _rule(prefix: str, settings: Mapping[str, Any]) -> Submodule:
+    known = [each.name for each in fields(Submodule)]
+    for key, value in settings.items():
+        option = f"train_params.submodules.{prefix}.{key}"
+        if key not in known:
+            raise _no_setting(option, key)
+        number = value is None or (isinstance(value, int | float) and value >= 0)
+        require_option(option, value, number, "a number, 0 or more, or null")
+    return Submodule(**settings)
+
+
+def _no_setting(option: str, name: str) -> ConfigError:
+    known = [each.name for each in fields(Submodule)]
+    near = difflib.get_close_matches(name, known, n=1)
+    return ConfigError(
+        option,
+        "there is no such setting" + (f"; did you mean {near[0]}?" if near else ""),
+        expected=f"one of {', '.join(known)} behind the prefix of parameters' names",
+        remedy="as in +train_params.submodules.encoder.lr=0",
+    )

@@ -8,22 +8,22 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from mapanything_data.config.registry import component_name
+from mapanything_data.datasets.protocol import ViewDatasets
 from mapanything_data.engine.bar import bar_line
 from mapanything_data.errors import ConfigError, DataError, require, require_option
 from mapanything_data.stages.execute import absolute_path, require_choice, say
 from mapanything_data.storage.atomic import write_atomic
 from mapanything_data.storage.provenance import plain, run_record
 from train.distributed.launch import launch
+from train.models.protocol import Model
 from train.settings.distributed import Strategy
 from train.settings.train_params import Amp
 
 if TYPE_CHECKING:
-    import torch
-
-    from mapanything_data.datasets.samples import SampleRequest, ViewBatch
+    from mapanything_data.datasets.samples import ViewBatch
     from train.distributed.ranks import Ranks
     from train.evaluation.evaluation import Evaluation
     from train.models.pretrained import Provenance
@@ -77,7 +77,8 @@ def evaluate(config: EvaluateConfig) -> int:
         python -m train.evaluate -m dataset=opv2v_coop_ft dataset.num_views=4,8,16 output_dir=results/views
     """
     require("torch", "cv2", "isal")
-    require_choice("dataset", config.dataset, _WithTestSamples)
+    require_choice("dataset", config.dataset, ViewDatasets)
+    require_choice("model", config.model, Model)
     ddp = config.distributed.strategy is Strategy.ddp
     require_option("distributed.strategy", config.distributed.strategy.value, ddp, "ddp: each rank holds the model")
     folder = absolute_path("output_dir", config.output_dir)
@@ -110,6 +111,7 @@ def run_evaluation(config: EvaluateConfig, ranks: Ranks) -> Evaluation:
     from train.evaluation.evaluate import evaluate as measure
     from train.models.pretrained import load_pretrained
     from train.sampling.eval_batches import eval_batches
+    from train.sampling.loader import test_loader
     from train.training.precision import autocast, require_precision
     from train.views.inputs import named_inputs
 
@@ -125,45 +127,23 @@ def run_evaluation(config: EvaluateConfig, ranks: Ranks) -> Evaluation:
     if ranks.is_main:
         folder.mkdir(parents=True, exist_ok=True)  # before the work: what cannot be written is said at once
         write_atomic(folder / "config.yaml", record["config.yaml"])
-    batches = _loader(samples, requests, config.machine["loader_workers"], ranks.device)
-    evaluation = measure(
-        network.to(ranks.device),
-        _with_bar(batches, len(requests)) if ranks.is_main else batches,
-        inputs=inputs,
-        device=ranks.device,
-        autocast=autocast(config.amp, ranks.device),
-        gather=ranks.gather,
-        pictures=config.pictures,
-    )
+    workers = min(config.machine["loader_workers"], len(requests))
+    with test_loader(samples, requests, num_workers=workers, device=ranks.device) as batches:
+        evaluation = measure(
+            network.to(ranks.device),
+            _with_bar(batches, len(requests)) if ranks.is_main else batches,
+            inputs=inputs,
+            device=ranks.device,
+            autocast=autocast(config.amp, ranks.device),
+            gather=ranks.gather,
+            pictures=config.pictures,
+        )
     if ranks.is_main:
         about = _about(config, weights, samples.summary(), json.loads(record["provenance.json"]), ranks)
         _tell(folder, evaluation, about)
     if not evaluation.rows:
         raise DataError("dataset", "all samples are broken", remedy=f"{folder / 'results.json'} names them")
     return evaluation
-
-
-@runtime_checkable
-class _WithTestSamples(Protocol):
-    def test_dataset(self) -> Any: ...
-
-
-def _loader(
-    samples: Any, requests: list[list[SampleRequest]], workers: int, device: torch.device
-) -> Iterable[ViewBatch]:
-    import torch
-    from torch.utils.data import DataLoader
-
-    from mapanything_data.datasets.samples import collate_views
-
-    return DataLoader(
-        samples,
-        batch_sampler=requests,
-        collate_fn=collate_views,
-        num_workers=min(workers, len(requests)),
-        pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # else it draws from the global one
-    )
 
 
 def _with_bar(batches: Iterable[ViewBatch], total: int) -> Iterator[ViewBatch]:
@@ -192,7 +172,7 @@ def _about(
         "precision": config.amp.value,
         "device": torch.cuda.get_device_name(ranks.device) if on_gpu else "cpu",
         "ranks": ranks.world_size,
-        "run": run | {"software": {**run["software"], "torch": torch.__version__}},
+        "run": run,
     }
 
 

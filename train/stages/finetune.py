@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from mapanything_data.datasets.protocol import ViewDatasets
 from mapanything_data.engine.folder import records_folder
 from mapanything_data.engine.lock import run_lock
 from mapanything_data.errors import require, require_option
@@ -61,7 +62,7 @@ def finetune(config: FinetuneConfig) -> int:
     require("torch", "tensorboard")
     require_choice("model", config.model, Model)
     require_choice("loss", config.loss, Loss)
-    _require_trainable(config.dataset)
+    require_choice("dataset", config.dataset, ViewDatasets)
     metric = config.train_params.best_metric
     require_option("train_params.best_metric", metric, metric in METRICS, f"one of {', '.join(METRICS)}")
     absolute_path("output_dir", config.output_dir)
@@ -98,26 +99,24 @@ def _train(config: FinetuneConfig, folder: Path, ranks: Ranks, signals: list[int
     return 128 + signals[0]
 
 
-def _require_trainable(dataset: Any) -> None:
-    from mapanything_data.datasets.protocol import ViewDatasets
-
-    require_choice("dataset", dataset, ViewDatasets)
-
-
 @contextmanager
 def _stop_on_signals() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM; the trainer looks after each step. A second one ends the process at once."""
+    """Collect Ctrl-C and SIGTERM; the trainer looks after each step. A second one ends the process at once.
+
+    What is ignored stays so: ranks that were started together hear of Ctrl-C from the process that started them.
+    """
     received: list[int] = []
+    signals = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
 
     def note(signum: int, _frame: FrameType | None) -> None:
         received.append(signum)
-        for each in (signal.SIGINT, signal.SIGTERM):
+        for each in signals:
             signal.signal(each, signal.SIG_DFL)
 
-    previous = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+    previous = {each: signal.signal(each, note) for each in signals}
     try:
         yield received
     finally:

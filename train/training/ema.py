@@ -37,11 +37,6 @@ class MovingAverage:
         """The averages by the parameters' names; writing to them changes the average."""
         return dict(self._averages)
 
-    def restart(self) -> None:
-        """Begin again with the weights as they are now."""
-        for name, parameter in self._parameters.items():
-            self._averages[name].copy_(parameter.detach())
-
     @torch.no_grad()
     def _copy_in(self, values: Mapping[str, Tensor]) -> None:
         for name, parameter in self._parameters.items():

@@ -139,8 +139,9 @@ def _evaluator(
     """What measures the network on the test samples, each time it is called."""
     params: TrainParams = config.train_params
     inputs = named_inputs("train_params.eval_inputs", params.eval_inputs)
-    limit = params.limit_eval_batches
-    batches = eval_batches(samples, params.max_num_of_imgs_per_gpu, ranks.rank, ranks.world_size)[:limit]
+    batches = eval_batches(
+        samples, params.max_num_of_imgs_per_gpu, ranks.rank, ranks.world_size, params.limit_eval_samples
+    )
     width, height = config.dataset.resolution
     sharded = ranks.world_size > 1 and config.distributed.strategy is Strategy.fsdp
 

@@ -15,7 +15,7 @@ from mapanything_data.errors import ConfigError, DataError
 from mapanything_data.storage.atomic import remove_unfinished
 from train.checkpoints.file import read_checkpoint, write_checkpoint
 from train.checkpoints.keep import kept_name, resumable, write_last
-from train.checkpoints.random_state import random_states, set_random_states
+from train.checkpoints.random_state import random_states, resume_random_states
 from train.checkpoints.state import capture, model_state, restore
 from train.distributed.ranks import Ranks
 from train.training.ema import MovingAverage
@@ -86,30 +86,17 @@ class RunFiles:
             How far it is, and what the user should know.
 
         Raises:
-            DataError: It cannot be read, or lacks what a run goes on from.
+            DataError: It lacks what a run goes on from, or is of another model.
             ConfigError: The model, the loss or the data set had other options.
         """
-        state = read_checkpoint(path)
-        if "optimizer" not in state:
-            raise DataError(
-                path,
-                "holds weights only",
-                expected="checkpoint-last.pth, or one that keep_freq kept",
-                remedy="start a new run from these weights with model.pretrained",
-            )
-        remarks = self._compare(path, json.loads(state["config"]))
+        state = read_checkpoint(path, verify=False)  # `checkpoint_to_resume` has done so
+        remarks = self._compare(path, json.loads(state["config"])) if "config" in state else []
         averages = self._average.state_dict() if self._average else None
+        progress = restore(state, self._network, self._optimiser, ema=averages, scaler=self._scaler, where=path)
         if averages is not None and state["ema"] is None:
             remarks.append("the checkpoint has no moving average: it starts from the weights")
-            averages = None
-        progress = Progress(**restore(state, self._network, self._optimiser, ema=averages, scaler=self._scaler))
-        if self._average and averages is None:
-            self._average.restart()
-        if len(state["random"]) == self._ranks.world_size:
-            set_random_states(state["random"][self._ranks.rank])
-        else:
-            remarks.append(f"it is from {len(state['random'])} ranks: random states start anew")
-        return progress, remarks
+        told = resume_random_states(state["random"], self._ranks.rank, self._ranks.world_size, self._seed())
+        return Progress(**progress), [*remarks, *filter(None, [told])]
 
     def dump(self, batches: Sequence[Batch], error: NotFiniteError, progress: Progress) -> DataError:
         """Keep the batches of a step that gave no finite number; returns the error that tells of it."""
@@ -173,7 +160,7 @@ def checkpoint_to_resume(folder: Path, resume: str) -> tuple[Path | None, list[D
     """The checkpoint that `train_params.resume` means, and damaged ones that were passed over.
 
     Raises:
-        DataError: There are only damaged ones.
+        DataError: There are only damaged ones, or the file is damaged.
         ConfigError: The folder holds a run that must not go on, or there is no such file.
     """
     if resume not in ("auto", "never"):
@@ -181,6 +168,7 @@ def checkpoint_to_resume(folder: Path, resume: str) -> tuple[Path | None, list[D
             raise ConfigError(
                 "train_params.resume", f"{resume} is not there", expected="auto, never, or a file", remedy="correct it"
             )
+        read_checkpoint(Path(resume))
         return Path(resume), []
     found, damaged = resumable(folder)
     if resume == "never" and (found or damaged):

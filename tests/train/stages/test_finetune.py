@@ -144,7 +144,7 @@ def test_the_average_is_what_is_evaluated_and_kept(tmp_path):
 
 
 def test_an_epoch_can_be_cut_short(tmp_path):
-    finetune(config(tmp_path, limit_train_batches=2, limit_eval_batches=1, epochs=1))
+    finetune(config(tmp_path, limit_train_batches=2, limit_eval_samples=1, epochs=1))
 
     assert [row["epoch"] for row in rows(tmp_path)] == [0.5, 1.0]
 

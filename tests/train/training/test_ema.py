@@ -48,12 +48,3 @@ def test_the_network_has_it_within_the_block_and_its_own_weights_after(network):
 
 def test_frozen_parameters_have_none(network):
     assert set(MovingAverage(network, 0.5).state_dict()) == {"weight"}
-
-
-def test_it_begins_again_with_the_weights(network):
-    average = MovingAverage(network, 0.5)
-    set_weight(network, 7.0)
-
-    average.restart()
-
-    assert average.state_dict()["weight"].item() == 7.0
