@@ -7,7 +7,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-EXTRAS := media,sim,torch,slurm,docs,dev
+EXTRAS := media,sim,torch,train,slurm,docs,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-cluster test-hydra-next lint docs bench clean

@@ -9,13 +9,30 @@ from pathlib import Path
 
 import pytest
 
-APPS = ("capture", "check", "collect", "label", "report")
-HEAVY = {"torch", "cv2", "av", "transformers", "ultralytics", "open3d", "rerun", "mujoco", "pyzed", "ray", "submitit"}
+APPS = ("capture", "check", "collect", "label", "report", "train.evaluate", "train.finetune")
+HEAVY = {
+    "torch",
+    "tensorboard",
+    "cv2",
+    "av",
+    "transformers",
+    "ultralytics",
+    "open3d",
+    "rerun",
+    "mujoco",
+    "pyzed",
+    "ray",
+    "submitit",
+}
+
+
+def module_of(app: str) -> str:
+    return app if "." in app else f"mapanything_data.{app}"
 
 
 def command(app: str, *arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", f"mapanything_data.{app}", *arguments],
+        [sys.executable, "-m", module_of(app), *arguments],
         capture_output=True,
         text=True,
         cwd=cwd,
@@ -27,8 +44,9 @@ def command(app: str, *arguments: str, cwd: Path | None = None, **environment: s
 def test_help_names_groups_options_and_two_examples(app):
     help_text = command(app, "--help").stdout
 
-    assert help_text.count(f"python -m mapanything_data.{app} ") >= 3  # usage and two examples
-    assert f"dataset={'opv2v' if app in ('collect', 'label') else 'segments'} *" in help_text
+    dataset = {"collect": "opv2v", "label": "opv2v"}.get(app, "opv2v_ft" if "train" in app else "segments")
+    assert help_text.count(f"python -m {module_of(app)} ") >= 3  # usage and two examples
+    assert f"dataset={dataset} *" in help_text
     assert "machine=cluster" in help_text
     assert "Folder that" in help_text or "Folder of the data set." in help_text
 
@@ -48,7 +66,7 @@ def test_help_and_config_import_nothing_heavy(app, arguments):
         "import runpy, sys\n"
         f"sys.argv = ['app', *{arguments!r}]\n"
         "try:\n"
-        f"    runpy.run_module('mapanything_data.{app}', run_name='__main__')\n"
+        f"    runpy.run_module('{module_of(app)}', run_name='__main__')\n"
         "except SystemExit as end:\n"
         "    assert not end.code, end.code\n"
         f"sys.exit(' '.join(sorted({HEAVY} & set(sys.modules))) or 0)\n"

@@ -14,9 +14,11 @@ from mapanything_data.stages.capture import CaptureConfig
 from mapanything_data.stages.check import CheckConfig
 from mapanything_data.stages.label import LabelConfig
 from mapanything_data.stages.report import ReportConfig
+from train.settings.finetune import FinetuneConfig
+from train.stages.evaluate import EvaluateConfig
 
 COMPONENTS = import_components()
-SCHEMAS = [*COMPONENTS.values(), CaptureConfig, CheckConfig, LabelConfig, ReportConfig]
+SCHEMAS = [*COMPONENTS.values(), CaptureConfig, CheckConfig, LabelConfig, ReportConfig, EvaluateConfig, FinetuneConfig]
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.__name__)

@@ -14,8 +14,8 @@ from mapanything_data.datasets.opv2v import OPV2VFinetune
 from train.losses.overall import OverallLoss
 from train.models.compact import Compact, Size
 from train.settings.distributed import Distributed
+from train.settings.finetune import FinetuneConfig
 from train.settings.train_params import TrainParams
-from train.stages.finetune import FinetuneConfig
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "tests" / "fixtures" / "sample_opv2v"

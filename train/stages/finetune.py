@@ -6,10 +6,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mapanything_data.datasets.protocol import ViewDatasets
 from mapanything_data.engine.folder import records_folder
@@ -22,29 +21,10 @@ from train.distributed.launch import launch
 from train.losses.protocol import Loss
 from train.metrics.names import METRICS
 from train.models.protocol import Model
+from train.settings.finetune import FinetuneConfig
 
 if TYPE_CHECKING:
     from train.distributed.ranks import Ranks
-
-
-@dataclass(kw_only=True, slots=True)
-class FinetuneConfig:
-    """Configuration of the finetune app."""
-
-    machine: Any = "???"
-    """The machine profile."""
-    dataset: Any = "???"
-    """The samples to train and to test on."""
-    model: Any = "???"
-    """The model to train."""
-    loss: Any = "???"
-    """What is made small."""
-    train_params: Any = "???"
-    """How it is trained."""
-    distributed: Any = "???"
-    """The processes that train together."""
-    output_dir: str = "???"
-    """Folder of the run: checkpoints, logs, pictures. Each run of a sweep has a numbered one in it."""
 
 
 def finetune(config: FinetuneConfig) -> int:

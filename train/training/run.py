@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -19,6 +18,7 @@ from train.models.pretrained import load_pretrained
 from train.sampling.eval_batches import eval_batches
 from train.sampling.loader import TrainLoader, test_loader
 from train.settings.distributed import Strategy
+from train.settings.finetune import FinetuneConfig
 from train.settings.train_params import TrainParams
 from train.training.ema import MovingAverage
 from train.training.parameter_groups import ParameterGroup, group_parameters
@@ -30,9 +30,6 @@ from train.training.step import TrainingStep
 from train.training.trainer import Trainer
 from train.views.device import placeholder_views
 from train.views.inputs import named_inputs
-
-if TYPE_CHECKING:
-    from train.stages.finetune import FinetuneConfig
 
 
 def train(config: FinetuneConfig, folder: Path, ranks: Ranks, stop_requested: Callable[[], bool]) -> bool:

@@ -1,0 +1,63 @@
+"""Every experiment composes, and says what its name promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from mapanything_data.config import CONFIG_DIR
+
+EXPERIMENTS = sorted(path.stem for path in (CONFIG_DIR / "experiment").glob("*.yaml"))
+
+
+def compose(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "train.finetune", "machine=fixture", *arguments, "--cfg", "job", "--resolve"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    return yaml.safe_load(done.stdout)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_it_composes_with_each_model(name):
+    for model in ("mapanything", "compact"):
+        config = compose(f"experiment={name}", f"model={model}", "model.pretrained=weights.pth")
+
+        assert config["output_dir"] == f"outputs/experiments/{name}"
+        assert config["model"]["pretrained"] == "weights.pth"
+
+
+def test_stage_1_sees_four_cameras_of_one_vehicle():
+    config = compose("experiment=opv2v_stage1", "model.pretrained=facebook/map-anything")
+
+    assert config["dataset"]["num_views"] == 4
+    assert "time_steps" in config["dataset"]
+    assert config["train_params"]["max_num_of_imgs_per_gpu"] == 4
+    assert (config["train_params"]["lr"], config["train_params"]["epochs"]) == (5e-5, 5)
+
+
+def test_each_later_stage_begins_where_the_one_before_was_best():
+    for stage in (2, 3):
+        config = compose(f"experiment=opv2v_stage{stage}")
+        before = f"outputs/experiments/opv2v_stage{stage - 1}"
+        assert config["model"]["pretrained"] == f"{before}/checkpoint-best.pth"
+        assert "coop_min_agents" in config["dataset"]
+
+
+def test_stage_3_takes_any_number_of_views_in_less_memory():
+    config = compose("experiment=opv2v_stage3")
+    data = config["dataset"]
+
+    assert (data["coop_min_agents"], data["coop_min_num_views"], data["coop_max_num_views"]) == (1, 4, None)
+    assert (data["num_views"], data["allow_variable_view_count"]) == (10, True)
+    assert config["model"]["encoder"]["gradient_checkpointing"] is True
+
+
+def test_the_command_line_wins_over_an_experiment():
+    config = compose("experiment=opv2v_stage2", "train_params.lr=1e-6", "distributed.world_size=4", "output_dir=o")
+
+    assert (config["train_params"]["lr"], config["distributed"]["world_size"], config["output_dir"]) == (1e-6, 4, "o")
