@@ -116,6 +116,8 @@ def _bad_value(error: Any) -> ConfigError:
     has_schema = hasattr(error.object_type, "__dataclass_fields__")
     if isinstance(error, errors.ConfigAttributeError | errors.ConfigKeyError) and has_schema:
         return unknown_key(key, error.object_type)
+    if isinstance(error, errors.ConfigAttributeError | errors.ConfigKeyError) and "not in struct" in str(error):
+        return ConfigError(key, "there is no such entry yet", remedy=f"put + in front to add one: +{key}...")
     if isinstance(error, errors.MissingMandatoryValue):
         return ConfigError(key, "is not set", expected=doc or "a value", remedy=f"add {key}=...")
     if isinstance(error, errors.ValidationError):

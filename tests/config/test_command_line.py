@@ -104,6 +104,14 @@ def test_a_wrong_configuration_is_refused_in_one_message(arguments, told):
     assert "Traceback" not in done.stderr
 
 
+def test_a_new_entry_of_a_mapping_is_refused_with_the_way_to_add_it():
+    done = command("train.finetune", "train_params.submodules.encoder.lr=0", "output_dir=x", "dataset.root=x")
+
+    assert done.returncode == 2
+    assert "train_params.submodules.encoder: there is no such entry yet" in done.stderr
+    assert "+train_params.submodules.encoder" in done.stderr
+
+
 def test_an_unexpected_error_is_one_message_and_its_traceback_is_to_be_had(tmp_path):
     broken_component = "executor=null"
 
