@@ -26,25 +26,36 @@ class ParameterGroup:
     weight_decay: float
 
 
-def group_parameters(network: nn.Module, params: TrainParams) -> list[ParameterGroup]:
-    """Sort the parameters of a network; those with a learning rate of 0 are frozen and are in no group.
-
-    Biases, norms, embeddings and whatever else has fewer than two dimensions have no weight decay.
+def freeze_parameters(network: nn.Module, params: TrainParams) -> None:
+    """Freeze the parameters that have a learning rate of 0, which the ranks must know before they share gradients.
 
     Raises:
         ConfigError: A rule applies to no parameter, or nothing is left to train.
     """
     _refuse_idle_rules(network, params.submodules)
-    members: dict[tuple[str, bool], list[tuple[str, nn.Parameter]]] = {}
     for name, parameter in network.named_parameters():
-        prefix = longest_prefix(name, params.submodules)
-        parameter.requires_grad_(_chosen(params.submodules.get(prefix), "lr", params.lr) > 0)
-        if parameter.requires_grad:
-            members.setdefault((prefix, _decays(name, parameter)), []).append((name, parameter))
-    if not members:
+        rule = params.submodules.get(longest_prefix(name, params.submodules))
+        parameter.requires_grad_(_chosen(rule, "lr", params.lr) > 0)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
         raise ConfigError(
             "train_params", "leave no parameter to train: all learning rates are 0", remedy="give train_params.lr=5e-5"
         )
+
+
+def group_parameters(network: nn.Module, params: TrainParams) -> list[ParameterGroup]:
+    """Sort the parameters of a network that are not frozen.
+
+    Biases, norms, embeddings and whatever else has fewer than two dimensions have no weight decay.
+
+    Args:
+        network: As it is trained: sharding puts other parameters in the places of those that were there.
+        params: Rates, decays and rules.
+    """
+    members: dict[tuple[str, bool], list[tuple[str, nn.Parameter]]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            prefix = longest_prefix(name, params.submodules)
+            members.setdefault((prefix, _decays(name, parameter)), []).append((name, parameter))
     return [
         ParameterGroup(
             prefix=prefix,

@@ -21,7 +21,7 @@ from train.settings.distributed import Strategy
 from train.settings.finetune import FinetuneConfig
 from train.settings.train_params import TrainParams
 from train.training.ema import MovingAverage
-from train.training.parameter_groups import ParameterGroup, group_parameters
+from train.training.parameter_groups import ParameterGroup, freeze_parameters, group_parameters
 from train.training.precision import autocast, require_precision
 from train.training.progress import Progress
 from train.training.run_files import RunFiles, checkpoint_to_resume
@@ -57,10 +57,11 @@ def train(config: FinetuneConfig, folder: Path, ranks: Ranks, stop_requested: Ca
     network: nn.Module = config.model.build()
     origin = load_pretrained(network, config.model)
     network.to(ranks.device).train()
-    groups = group_parameters(network, params)
+    freeze_parameters(network, params)
     if params.compile:
         network.compile()
     wrapped = wrap(network, ranks, config.distributed.strategy)
+    groups = group_parameters(network, params)
     average = MovingAverage(network, params.ema_decay) if params.ema_decay else None
     step = TrainingStep(
         network=wrapped,

@@ -7,7 +7,7 @@ from torch import nn
 
 from mapanything_data.errors import ConfigError
 from train.settings.train_params import Submodule, TrainParams
-from train.training.parameter_groups import group_parameters
+from train.training.parameter_groups import freeze_parameters, group_parameters
 
 
 class Network(nn.Module):
@@ -21,7 +21,9 @@ class Network(nn.Module):
 
 def grouped(network, **options):
     """Prefix, rate and decay by the name of each trained parameter."""
-    groups = group_parameters(network, TrainParams(**options))
+    params = TrainParams(**options)
+    freeze_parameters(network, params)
+    groups = group_parameters(network, params)
     return {name: (group.prefix, group.lr, group.weight_decay) for group in groups for name in group.names}
 
 
