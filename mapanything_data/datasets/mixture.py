@@ -57,6 +57,12 @@ class Mixture:
         size: list[int] = next(iter(self.parts.values())).resolution
         return size
 
+    @property
+    def data_norm_type(self) -> str:
+        """How the pictures of all parts are normalised."""
+        norm: str = next(iter(self.parts.values())).data_norm_type
+        return norm
+
     def train_dataset(self) -> MixtureDataset:
         """The samples to train on."""
         datasets = {name: part.train_dataset() for name, part in self.parts.items()}

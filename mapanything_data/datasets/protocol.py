@@ -61,6 +61,11 @@ class ViewDatasets(Protocol):
         """Width and height of views for which no other is asked, pixels."""
         ...
 
+    @property
+    def data_norm_type(self) -> str:
+        """How pictures are normalised: a key of `NORMALISATIONS`."""
+        ...
+
     def train_dataset(self) -> ViewDataset:
         """The samples to train on."""
         ...

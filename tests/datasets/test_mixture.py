@@ -143,7 +143,7 @@ def test_the_shipped_mixture_has_both_kinds_of_samples_with_their_shipped_values
     assert (mixture.parts["single"].num_views, mixture.parts["coop"].num_views) == (4, 8)
     assert mixture.parts["coop"].root == "outputs/opv2v"
     assert mixture.weights == {"single": 1.0, "coop": 2.0}
-    assert mixture.resolution == [518, 392]
+    assert (mixture.resolution, mixture.data_norm_type) == ([518, 392], "dinov2")
 
 
 def test_a_mistyped_option_of_a_part_is_told():

@@ -51,7 +51,7 @@ def wrap(network: nn.Module, ranks: Ranks, strategy: Strategy) -> nn.Module:
             **_OWN_BUFFERS,
         )
     mesh = init_device_mesh(ranks.device.type, (ranks.world_size,))
-    for block in _blocks(network):
+    for block in blocks(network):
         fully_shard(block, mesh=mesh)
     fully_shard(network, mesh=mesh)
     return network
@@ -79,13 +79,31 @@ def no_sync(wrapped: nn.Module, last: bool) -> Iterator[None]:
         yield
 
 
-def _blocks(network: nn.Module) -> list[nn.Module]:
-    """The innermost first, as FSDP2 wants them."""
+@contextmanager
+def gathered(network: nn.Module) -> Iterator[None]:
+    """A block in which each rank has all parameters and calls the network as it likes, without the others.
+
+    Ranks evaluate different numbers of batches and of views, so their calls of sharded blocks would not match.
+    """
+    sharded = [module for module in network.modules() if isinstance(module, FSDPModule)]
+    for module in sharded:
+        module.set_reshard_after_forward(False, recurse=False)
+        module.unshard()
+    try:
+        yield
+    finally:
+        for module in sharded:
+            module.reshard()
+            module.set_reshard_after_forward(module is not network, recurse=False)
+
+
+def blocks(network: nn.Module) -> list[nn.Module]:
+    """The members of each `nn.ModuleList` that have parameters, the innermost first, as FSDP2 wants them."""
     lists = [module for module in network.modules() if isinstance(module, nn.ModuleList)]
-    blocks = dict.fromkeys(block for members in lists for block in members)
+    members = dict.fromkeys(block for each in lists for block in each)
     containers = (nn.ModuleList, nn.ModuleDict)  # they are never called, so nothing would gather their parameters
     return [
         block
-        for block in reversed(list(blocks))
+        for block in reversed(list(members))
         if not isinstance(block, containers) and any(True for _ in block.parameters())
     ]

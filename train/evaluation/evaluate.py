@@ -34,7 +34,6 @@ def evaluate(
     gather: Callable[[list[Any]], list[list[Any]]],
     loss: Loss | None = None,
     pictures: int = 0,
-    placeholder: Sequence[ViewDict] = (),
 ) -> Evaluation:
     """Measure a network.
 
@@ -51,8 +50,6 @@ def evaluate(
         loss: Measured, too, as `loss` and `loss/{term}`.
         pictures: Samples of which pictures are made. Which ones is drawn from their indices, so they are the same in
             each evaluation.
-        placeholder: What the network is called with in place of an empty batch. Needed where all ranks must call it
-            together, as with sharded parameters.
     """
     rows: list[SampleRow] = []
     broken: list[BrokenSample] = []
@@ -62,8 +59,6 @@ def evaluate(
         for batch in batches:
             broken += batch.broken
             if not batch:
-                if placeholder:
-                    _predict(network, placeholder, inputs, autocast)
                 continue
             views = to_device(batch, device)
             predictions = _predict(network, views, inputs, autocast)

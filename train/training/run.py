@@ -12,7 +12,7 @@ from torch import nn
 from mapanything_data.datasets.protocol import ViewDataset
 from mapanything_data.storage.provenance import plain
 from train.distributed.ranks import Ranks
-from train.distributed.wrap import wrap
+from train.distributed.wrap import blocks, gathered, wrap
 from train.evaluation.evaluate import Evaluation, evaluate
 from train.models.pretrained import load_pretrained
 from train.sampling.eval_batches import eval_batches
@@ -28,7 +28,6 @@ from train.training.run_files import RunFiles, checkpoint_to_resume
 from train.training.run_log import RunLog
 from train.training.step import TrainingStep
 from train.training.trainer import Trainer
-from train.views.device import placeholder_views
 from train.views.inputs import named_inputs
 
 
@@ -59,7 +58,7 @@ def train(config: FinetuneConfig, folder: Path, ranks: Ranks, stop_requested: Ca
     network.to(ranks.device).train()
     freeze_parameters(network, params)
     if params.compile:
-        network.compile()
+        _compile(network)
     wrapped = wrap(network, ranks, config.distributed.strategy)
     groups = group_parameters(network, params)
     average = MovingAverage(network, params.ema_decay) if params.ema_decay else None
@@ -71,6 +70,7 @@ def train(config: FinetuneConfig, folder: Path, ranks: Ranks, stop_requested: Ca
         inputs=config.model.geometric_inputs,
         average=average,
         resolution=(config.dataset.resolution[0], config.dataset.resolution[1]),
+        data_norm_type=config.dataset.data_norm_type,
         ranks=ranks,
     )
     files = RunFiles(
@@ -127,6 +127,16 @@ def train(config: FinetuneConfig, folder: Path, ranks: Ranks, stop_requested: Ca
     return finished
 
 
+def _compile(network: nn.Module) -> None:
+    """Compile each block of the network by itself, in place, so that names stay.
+
+    The whole network would be compiled anew for each set of geometric inputs and each number of views, minutes each
+    time, and dynamo gives up after eight. A block sees tokens only; all that are alike share what is compiled.
+    """
+    for block in blocks(network) or [network]:
+        block.compile(dynamic=True)
+
+
 def _evaluator(
     config: FinetuneConfig,
     network: nn.Module,
@@ -140,12 +150,10 @@ def _evaluator(
     batches = eval_batches(
         samples, params.max_num_of_imgs_per_gpu, ranks.rank, ranks.world_size, params.limit_eval_samples
     )
-    width, height = config.dataset.resolution
-    sharded = ranks.world_size > 1 and config.distributed.strategy is Strategy.fsdp
 
     def measure() -> Evaluation:
         reader = test_loader(samples, batches, num_workers=config.machine.get("loader_workers", 0), device=ranks.device)
-        with reader, average.applied() if average else nullcontext():
+        with reader, average.applied() if average else nullcontext(), gathered(network):
             return evaluate(
                 network,
                 reader,
@@ -155,7 +163,6 @@ def _evaluator(
                 gather=ranks.gather,
                 loss=config.loss,
                 pictures=params.num_pictures,
-                placeholder=placeholder_views(1, width, height, ranks.device) if sharded else (),
             )
 
     return measure

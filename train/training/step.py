@@ -72,6 +72,7 @@ class TrainingStep:
         average: Takes in the weights after each step, where there is one.
         ranks: Who trains together.
         resolution: Width and height of views where a batch does not say.
+        data_norm_type: How the pictures of views are normalised.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class TrainingStep:
         inputs: GeometricInputs,
         average: MovingAverage | None,
         resolution: tuple[int, int],
+        data_norm_type: str,
         ranks: Ranks,
     ) -> None:
         self.optimiser = torch.optim.AdamW(
@@ -103,6 +105,7 @@ class TrainingStep:
         self._average = average
         self._ranks = ranks
         self._resolution = resolution
+        self._data_norm_type = data_norm_type
 
     def __call__(self, batches: Sequence[Batch], *, step: int, progress: float, stop: bool) -> StepReport:
         """Train on some batches.
@@ -168,7 +171,7 @@ class TrainingStep:
     def _backward_of_nothing(self, plan: GlobalBatch) -> Tensor:
         """Take part in what the ranks do together, and add nothing to it."""
         width, height = plan.resolution or self._resolution
-        views = placeholder_views(plan.num_views, width, height, self._ranks.device)
+        views = placeholder_views(plan.num_views, width, height, self._data_norm_type, self._ranks.device)
         with autocast(self._params.amp, self._ranks.device):
             predictions = self._network(views)
         values = [value for view in predictions for value in view.values() if value.requires_grad]

@@ -21,9 +21,11 @@ def to_device(views: Sequence[ViewDict], device: torch.device) -> list[ViewDict]
     ]
 
 
-def placeholder_views(num_views: int, width: int, height: int, device: torch.device) -> list[ViewDict]:
-    """One sample of grey images, for a rank that has no sample but must take part in what all ranks do together."""
+def placeholder_views(
+    num_views: int, width: int, height: int, data_norm_type: str, device: torch.device
+) -> list[ViewDict]:
+    """One sample of plain images, for a rank that has no sample but must take part in what all ranks do together."""
     return [
-        {"img": torch.zeros(1, 3, height, width, device=device), "data_norm_type": ["identity"]}
+        {"img": torch.zeros(1, 3, height, width, device=device), "data_norm_type": [data_norm_type]}
         for _ in range(num_views)
     ]

@@ -16,7 +16,6 @@ from train.evaluation.evaluate import evaluate
 from train.losses.protocol import LossValues
 from train.metrics.names import METRICS
 from train.metrics.sample_metrics import sample_metrics
-from train.views.device import placeholder_views
 from train.views.inputs import KEYS, Input
 
 CPU = torch.device("cpu")
@@ -171,13 +170,6 @@ def test_broken_samples_are_listed_and_empty_batches_skipped(network):
         (7, "a.png: is cut short"),
     ]
     assert len(network.seen) == 1
-
-
-def test_a_placeholder_stands_for_an_empty_batch_and_is_not_measured(network):
-    found = run(network, [ViewBatch([], []), batch_of(1)], placeholder=placeholder_views(4, 14, 14, CPU))
-
-    assert [len(views) for views in network.seen] == [4, 2]
-    assert [row.idx for row in found.rows] == [1]
 
 
 def test_means_leave_out_samples_that_a_metric_has_no_meaning_for(network):
