@@ -6,7 +6,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapanything_data.engine.bar import bar_line
+from mapanything_data.errors import DataError
 from mapanything_data.storage.atomic import write_atomic
 from mapanything_data.storage.png import encode_png
 from mapanything_data.storage.tables import read_jsonl
 
-CONSOLE, ROWS = "console.log", "log.txt"
+CONSOLE, ROWS, BOARD = "console.log", "log.txt", "tensorboard"
 _REDRAW_S = 0.2
 
 
@@ -31,6 +33,8 @@ class RunLog:
         step: Steps that a checkpoint holds from which the run goes on. What an earlier run noted after it is dropped,
             since those steps are made again.
         evaluations: Likewise, epochs of the last evaluation that the checkpoint knows of.
+
+    All methods raise DataError where the disk refuses.
     """
 
     def __init__(self, folder: Path | None, *, step: int = 0, evaluations: int = 0) -> None:
@@ -41,10 +45,13 @@ class RunLog:
             return
         from torch.utils.tensorboard.writer import SummaryWriter
 
-        _drop_rows(folder / ROWS, step, evaluations)
-        self._console = (folder / CONSOLE).open("a", encoding="utf-8")
-        self._rows = (folder / ROWS).open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+        with _written(folder / ROWS):
+            _drop_rows(folder / ROWS, step, evaluations)
+            self._rows = (folder / ROWS).open("a", encoding="utf-8")
+        with _written(folder / CONSOLE):
+            self._console = (folder / CONSOLE).open("a", encoding="utf-8")
+        with _written(folder / BOARD):
+            self._board = SummaryWriter(str(folder / BOARD), purge_step=step + 1 if step else None)
 
     def __enter__(self) -> RunLog:
         return self
@@ -54,9 +61,10 @@ class RunLog:
     ) -> None:
         if self._folder:
             self._clear_bar()
-            self._console.close()
-            self._rows.close()
-            self._board.close()
+            # What the disk refused before, it refuses again here, and that would hide the error that tells of it.
+            for name, file in ((CONSOLE, self._console), (ROWS, self._rows), (BOARD, self._board)):
+                with suppress(DataError) if error else nullcontext(), _written(self._folder / name):
+                    file.close()
 
     def say(self, text: str) -> None:
         """A line for people."""
@@ -65,27 +73,32 @@ class RunLog:
         self._clear_bar()
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
-        self._console.write("".join(f"{time.strftime('%F %T')} {line}\n" for line in text.splitlines()))
-        self._console.flush()
+        with _written(self._folder / CONSOLE):
+            self._console.write("".join(f"{time.strftime('%F %T')} {line}\n" for line in text.splitlines()))
+            self._console.flush()
 
     def note(self, row: Mapping[str, Any]) -> None:
         """A row of log.txt, with `kind`, `epoch` and `step`; its numbers go to TensorBoard, too. NaN becomes null."""
         if self._folder is None:
             return
-        self._rows.write(json.dumps({key: _finite(value) for key, value in row.items()}) + "\n")
-        self._rows.flush()
-        for key, value in row.items():
-            if isinstance(value, int | float) and key not in ("step", "epoch"):
-                self._board.add_scalar(f"{row['kind']}/{key}", value, row["step"])
+        with _written(self._folder / ROWS):
+            self._rows.write(json.dumps({key: _finite(value) for key, value in row.items()}) + "\n")
+            self._rows.flush()
+        with _written(self._folder / BOARD):
+            for key, value in row.items():
+                if isinstance(value, int | float) and key not in ("step", "epoch"):
+                    self._board.add_scalar(f"{row['kind']}/{key}", value, row["step"])
 
     def picture(self, name: str, image: NDArray[np.uint8], step: int) -> None:
         """A picture [H, W, 3] uint8 RGB."""
         if self._folder is None:
             return
         path = self._folder / "pictures" / f"{name}.png"
-        path.parent.mkdir(exist_ok=True)
-        write_atomic(path, encode_png(image))
-        self._board.add_image(name.rpartition("_")[2], image, step, dataformats="HWC")
+        with _written(path):
+            path.parent.mkdir(exist_ok=True)
+            write_atomic(path, encode_png(image))
+        with _written(self._folder / BOARD):
+            self._board.add_image(name.rpartition("_")[2], image, step, dataformats="HWC")
 
     def bar(self, name: str, *, done: int, total: int, unit: str, seconds: float, before: int = 0) -> None:
         """Draw the progress bar, where someone looks at it."""
@@ -102,6 +115,19 @@ class RunLog:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
             self._bar_drawn = False
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            path,
+            f"cannot be written: {(error.strerror or str(error)).lower()}",
+            expected="a folder that can be written to, on a disk with room",
+            remedy="make room on its disk, then start again: the run goes on from its last checkpoint",
+        ) from error
 
 
 def _drop_rows(path: Path, step: int, evaluations: int) -> None:
