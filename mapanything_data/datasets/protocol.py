@@ -34,10 +34,6 @@ class ViewDataset(Protocol):
         """Fewest and most views that a sample has when no number is asked for, which samplers draw from."""
         ...
 
-    def available_views(self, index: int) -> int:
-        """The most views that a request may ask of a sample."""
-        ...
-
     def summary(self) -> str:
         """What there is and what was left out and why, a few lines."""
         ...

@@ -2,7 +2,36 @@
 
 from __future__ import annotations
 
+import sys
+import time
+
 _WIDTH = 24
+_REDRAW_S = 0.2
+
+
+class TerminalBar:
+    """Draws a bar on the terminal, where there is one; other lines must be written between `clear` and `draw`."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+        self._drawn = False
+
+    def draw(self, name: str, *, done: float, total: int, unit: str, seconds: float, before: float = 0.0) -> None:
+        """Draw it, at most a few times a second; see `bar_line`."""
+        now = time.monotonic()
+        if not sys.stderr.isatty() or now - self._last < _REDRAW_S:
+            return
+        self._last, self._drawn = now, True
+        line = bar_line(name, done=done, total=total, unit=unit, seconds=seconds, before=before)
+        sys.stderr.write(f"\r{line}\x1b[K")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Leave an empty line."""
+        if self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._drawn = False
 
 
 def bar_line(name: str, *, done: float, total: int, unit: str, seconds: float, before: float = 0.0) -> str:

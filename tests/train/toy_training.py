@@ -9,7 +9,7 @@ from train.distributed.wrap import no_sync
 
 
 class ToyNetwork(nn.Module):
-    """Layers in and outside of a list, a frozen one, one that is never used, and a buffer."""
+    """Layers in and outside of a list, a frozen one, one that is never used alone, and a buffer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +23,10 @@ class ToyNetwork(nn.Module):
         x = self.stem(x)
         for block in self.blocks:
             x = x + block(x).tanh()
-        return self.frozen(x) * self.scale
+        x = self.frozen(x) * self.scale
+        if torch.distributed.is_initialized():  # ranks wait for the gradients of all
+            x = x + 0 * sum(parameter.sum() for parameter in self.unused.parameters())
+        return x
 
 
 def toy_training(seed: int = 0) -> tuple[ToyNetwork, torch.Tensor]:

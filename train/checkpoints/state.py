@@ -53,7 +53,7 @@ def capture(
         "random": list(random),
         "progress": dict(progress),
     }
-    return state if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0 else {}
+    return state if _is_main() else {}
 
 
 def model_state(network: nn.Module) -> dict[str, Tensor]:
@@ -76,7 +76,7 @@ def restore(
     Args:
         state: Whole, on every rank.
         network: As for `capture`, of the same model.
-        optimiser: With the same groups of parameters; their options, such as weight decay, become the saved ones.
+        optimiser: With the same groups of parameters. Their options, such as weight decay, stay as they are.
         ema: Takes the saved averages in place, or the weights where the checkpoint has none.
         scaler: Takes the saved scale, if there is one.
         where: The file, for messages.
@@ -99,9 +99,9 @@ def restore(
     averages = state["model"] if state["ema"] is None else state["ema"]
     if ema is not None:
         _require_fit(averages, ema, where, "averaged weights", strict=state["ema"] is not None)
-    groups = _checked_groups(state["optimizer"], network, optimiser, where)
+    _require_groups(state["optimizer"], network, optimiser, where)
     set_model_state_dict(network, dict(state["model"]), options=StateDictOptions(full_state_dict=True))
-    _load_optimiser(state["optimizer"], groups, network, optimiser)
+    _load_optimiser(state["optimizer"], network, optimiser)
     with torch.no_grad():
         for name, tensor in (ema or {}).items():
             tensor.copy_(_like(averages[name], tensor))
@@ -134,29 +134,22 @@ def _optimiser_state(network: nn.Module, optimiser: torch.optim.Optimizer) -> di
     }
 
 
-def _checked_groups(
+def _require_groups(
     saved: Mapping[str, Any], network: nn.Module, optimiser: torch.optim.Optimizer, where: Path | str
-) -> list[Mapping[str, Any]]:
-    """The saved groups of parameters, in the order of the optimiser's."""
+) -> None:
     names = _names(network)
-    by_members = {frozenset(group["params"]): group for group in saved["param_groups"]}
-    own = [frozenset(names[parameter] for parameter in group["params"]) for group in optimiser.param_groups]
-    if set(own) != set(by_members):
+    before = {frozenset(group["params"]) for group in saved["param_groups"]}
+    own = {frozenset(names[parameter] for parameter in group["params"]) for group in optimiser.param_groups}
+    if own != before:
         raise DataError(
             where,
-            f"its optimiser has other groups of parameters ({len(by_members)} instead of {len(own)})",
+            f"its optimiser has other groups of parameters ({len(before)} instead of {len(own)})",
             expected="train_params.submodules and the frozen parts as they were",
             remedy="restore these options, or start a new training from its weights with model.pretrained",
         )
-    return [by_members[members] for members in own]
 
 
-def _load_optimiser(
-    saved: Mapping[str, Any],
-    groups: Sequence[Mapping[str, Any]],
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-) -> None:
+def _load_optimiser(saved: Mapping[str, Any], network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
     names = _names(network)
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     numbers = {parameter: number for number, parameter in enumerate(parameters)}
@@ -171,8 +164,8 @@ def _load_optimiser(
                 if names[parameter] in saved["state"]
             },
             "param_groups": [
-                {**saved_group, "params": [numbers[parameter] for parameter in group["params"]]}
-                for group, saved_group in zip(optimiser.param_groups, groups, strict=True)
+                {**group, "params": [numbers[parameter] for parameter in group["params"]]}
+                for group in optimiser.param_groups
             ],
         }
     )
@@ -208,8 +201,13 @@ def _names(network: nn.Module) -> dict[nn.Parameter, str]:
 
 
 def _whole(tensor: Tensor) -> Tensor:
+    """On the CPU of rank 0; the other ranks, which only help to gather it, keep nothing."""
     whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-    return whole.detach().cpu()
+    return whole.detach().cpu() if _is_main() else torch.empty(0)
+
+
+def _is_main() -> bool:
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
 
 def _like(whole: Tensor, model: Tensor) -> Tensor:

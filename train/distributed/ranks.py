@@ -61,11 +61,6 @@ class Ranks:
         dist.broadcast_object_list(values, src=0)
         return values[0]
 
-    def barrier(self) -> None:
-        """Wait until all ranks are here."""
-        if self.world_size > 1:
-            dist.barrier()
-
 
 @contextmanager
 def join_ranks(settings: Distributed) -> Iterator[Ranks]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,13 +40,10 @@ def wrap(network: nn.Module, ranks: Ranks, strategy: Strategy) -> nn.Module:
     if ranks.world_size == 1:
         return network
     if strategy is Strategy.ddp:
-        # Parameters that a step does not use, of inputs that it does not show, have no gradient then.
-        warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified", category=UserWarning)
         return DistributedDataParallel(
             network,
             device_ids=[ranks.device] if ranks.device.type == "cuda" else None,
             gradient_as_bucket_view=True,
-            find_unused_parameters=True,
             **_OWN_BUFFERS,
         )
     mesh = init_device_mesh(ranks.device.type, (ranks.world_size,))

@@ -161,50 +161,25 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(file: Path) -> dict[str, Tensor]:
-    import pickle
-    import zipfile
-
     import torch
 
-    try:
-        # A checkpoint of a training is three times its weights: mapped, the rest of it stays on the disk.
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except pickle.UnpicklingError as error:
-        unsafe = re.search(r"GLOBAL (\S+)", str(error))
-        if unsafe is None:
-            raise _broken(file, error) from error
-        raise _not_only_weights(file, unsafe[1]) from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        raise _broken(file, error) from error
-    weights: Any = content.get("model", content) if isinstance(content, dict) else content
-    if isinstance(weights, dict) and weights and all(isinstance(value, torch.Tensor) for value in weights.values()):
+    from train.checkpoints.file import read_checkpoint
+
+    content = read_checkpoint(file)
+    weights: Any = content.get("model", content)
+    if weights and isinstance(weights, dict) and all(isinstance(value, torch.Tensor) for value in weights.values()):
         return weights
-    keys = ", ".join(map(str, list(content)[:8])) if isinstance(content, dict) else ""
-    found = f"holds the keys {keys}" if keys else f"holds a {type(content).__name__}"
+    keys = ", ".join(map(str, list(content)[:8]))
+    found = f"holds the keys {keys}" if keys else "holds nothing"
     expected = "tensors by name, alone or under the key model"
     raise DataError(file, found, expected=expected, remedy="name a file of weights in model.pretrained")
 
 
 def _broken(file: Path, error: Exception) -> DataError:
-    kind = "safetensors" if file.suffix == ".safetensors" else "torch"
-    # torch's own words are about its history, and invite to run what is in the file.
     found = f"cannot be read: {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
-    found = found or f"is no whole {kind} file; it has {file.stat().st_size} bytes"
+    found = found or f"is no whole safetensors file; it has {file.stat().st_size} bytes"
     remedy = "compare its size with the original's: it may have been cut short, or saved from a web page; copy it again"
     return DataError(file, found, expected="a .pth or .safetensors file of weights", remedy=remedy)
-
-
-def _not_only_weights(file: Path, name: str) -> DataError:
-    command = (
-        "python -c \"import torch; c = torch.load('IN.pth', map_location='cpu', weights_only=False); "
-        "torch.save({'model': c['model']}, 'OUT.pth')\""
-    )
-    return DataError(
-        file,
-        f"holds more than weights: Python objects such as {name}, which run code when they are loaded",
-        expected="tensors, numbers and text only",
-        remedy=f"take a .safetensors file instead, or, only if you trust its author, convert it: {command}",
-    )
 
 
 def _sha256(file: Path) -> str:

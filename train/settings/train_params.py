@@ -24,7 +24,7 @@ class Amp(str, Enum):
 
 @dataclass(kw_only=True, slots=True)
 class Submodule:
-    """What is different for the parameters whose names begin with a prefix; null keeps the setting of the others."""
+    """What is different for parameters with a prefix; null is as a shorter prefix says, or as for all."""
 
     lr: float | None = None
     """Peak learning rate; 0 freezes them."""
@@ -79,7 +79,7 @@ class TrainParams:
     eval_inputs: list[str] = field(default_factory=lambda: ["images"])
     """What the model sees in evaluations: of images, agents, rays, depth, poses, scale."""
     best_metric: str = "points_abs_rel"
-    """The metric that decides which checkpoint is checkpoint-best.pth (docs/training.md lists them)."""
+    """The metric that decides which checkpoint is checkpoint-best.pth (docs/evaluation.md lists them)."""
     num_pictures: int = 2
     """Samples of which pictures are kept at each evaluation."""
     save_freq: float = 1.0
@@ -87,8 +87,8 @@ class TrainParams:
     keep_freq: int = 0
     """Epochs from one checkpoint-{epoch}.pth, which stays, to the next; 0 keeps none."""
     resume: str = "auto"
-    """auto goes on from the checkpoint in output_dir where there is one, never starts anew and refuses a folder with
-    one, and a file's name goes on from that file."""
+    """auto goes on from the checkpoint in output_dir where there is one, never refuses a folder that holds one, and a
+    file's name goes on from that file, in its own folder or in a new one."""
     log_freq: int = 10
     """Steps from one line of console.log to the next."""
     seed: int = 0
@@ -139,8 +139,8 @@ def _rule(prefix: str, settings: Mapping[str, Any]) -> Submodule:
         option = f"train_params.submodules.{prefix}.{key}"
         if key not in known:
             raise _no_setting(option, key)
-        number = value is None or (isinstance(value, int | float) and value >= 0)
-        require_option(option, value, number, "a number, 0 or more, or null")
+        least = value is None or (isinstance(value, int | float) and (value > 0 if key == "clip_grad" else value >= 0))
+        require_option(option, value, least, "above 0, or null" if key == "clip_grad" else "0 or more, or null")
     return Submodule(**settings)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mapanything_data.config.registry import component_name
 from mapanything_data.datasets.protocol import ViewDatasets
-from mapanything_data.engine.bar import bar_line
+from mapanything_data.engine.bar import TerminalBar
 from mapanything_data.errors import ConfigError, DataError, require, require_option
 from mapanything_data.stages.execute import absolute_path, require_choice, say
 from mapanything_data.storage.atomic import write_atomic
@@ -108,7 +107,7 @@ def run_evaluation(config: EvaluateConfig, ranks: Ranks) -> Evaluation:
     """
     import torch
 
-    from train.evaluation.evaluate import evaluate as measure
+    from train.evaluation.measure import measure
     from train.models.pretrained import load_pretrained
     from train.sampling.eval_batches import eval_batches
     from train.sampling.loader import test_loader
@@ -148,15 +147,11 @@ def run_evaluation(config: EvaluateConfig, ranks: Ranks) -> Evaluation:
 
 def _with_bar(batches: Iterable[ViewBatch], total: int) -> Iterator[ViewBatch]:
     """The batches, with a progress bar where someone looks at it."""
-    started = time.monotonic()
+    started, bar = time.monotonic(), TerminalBar()
     for done, batch in enumerate(batches):
-        if sys.stderr.isatty():
-            line = bar_line("evaluate", done=done, total=total, unit="batches", seconds=time.monotonic() - started)
-            sys.stderr.write(f"\r{line}\x1b[K")
-            sys.stderr.flush()
+        bar.draw("evaluate", done=done, total=total, unit="batches", seconds=time.monotonic() - started)
         yield batch
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
+    bar.clear()
 
 
 def _about(

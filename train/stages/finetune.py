@@ -15,8 +15,6 @@ from mapanything_data.engine.folder import records_folder
 from mapanything_data.engine.lock import run_lock
 from mapanything_data.errors import require, require_option
 from mapanything_data.stages.execute import absolute_path, require_choice
-from mapanything_data.storage.atomic import write_atomic
-from mapanything_data.storage.provenance import run_record
 from train.distributed.launch import launch
 from train.losses.protocol import Loss
 from train.metrics.names import METRICS
@@ -45,6 +43,7 @@ def finetune(config: FinetuneConfig) -> int:
     require_choice("dataset", config.dataset, ViewDatasets)
     metric = config.train_params.best_metric
     require_option("train_params.best_metric", metric, metric in METRICS, f"one of {', '.join(METRICS)}")
+    _require_known_inputs(config)
     absolute_path("output_dir", config.output_dir)
     return launch(train_rank, config, config.distributed)
 
@@ -65,8 +64,6 @@ def train_rank(config: FinetuneConfig) -> int:
         records = records_folder(folder, "finetune")
         records.mkdir(parents=True, exist_ok=True)
         with run_lock(records):
-            for name, text in run_record(config).items():
-                write_atomic(folder / name, text)
             return _train(config, folder, ranks, signals)
 
 
@@ -77,6 +74,19 @@ def _train(config: FinetuneConfig, folder: Path, ranks: Ranks, signals: list[int
     if finished or not signals:
         return 0
     return 128 + signals[0]
+
+
+def _require_known_inputs(config: FinetuneConfig) -> None:
+    """A model that is told of agents in each step must be told in evaluations, too."""
+    inputs = config.train_params.eval_inputs
+    told = not getattr(config.model, "agent_embedding", False) or "agents" in inputs
+    require_option(
+        "train_params.eval_inputs",
+        inputs,
+        told,
+        "agents among them, since model.agent_embedding=true shows them in training",
+        remedy="give train_params.eval_inputs=[images,agents]",
+    )
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -24,6 +25,10 @@ class ParameterGroup:
     """Peak learning rate, above 0."""
     min_lr: float
     weight_decay: float
+    clip_grad: float | None
+    """Norm that their gradients are clipped to; None for no limit."""
+    clipped_with: str
+    """The prefix whose parameters are clipped together with them."""
 
 
 def freeze_parameters(network: nn.Module, params: TrainParams) -> None:
@@ -34,8 +39,8 @@ def freeze_parameters(network: nn.Module, params: TrainParams) -> None:
     """
     _refuse_idle_rules(network, params.submodules)
     for name, parameter in network.named_parameters():
-        rule = params.submodules.get(longest_prefix(name, params.submodules))
-        parameter.requires_grad_(_chosen(rule, "lr", params.lr) > 0)
+        prefix = longest_prefix(name, params.submodules)
+        parameter.requires_grad_(_setting(params, prefix, "lr")[0] > 0)
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise ConfigError(
             "train_params", "leave no parameter to train: all learning rates are 0", remedy="give train_params.lr=5e-5"
@@ -45,28 +50,33 @@ def freeze_parameters(network: nn.Module, params: TrainParams) -> None:
 def group_parameters(network: nn.Module, params: TrainParams) -> list[ParameterGroup]:
     """Sort the parameters of a network that are not frozen.
 
-    Biases, norms, embeddings and whatever else has fewer than two dimensions have no weight decay.
+    Biases, norms, embeddings and tokens have no weight decay.
 
     Args:
         network: As it is trained: sharding puts other parameters in the places of those that were there.
         params: Rates, decays and rules.
     """
+    embeddings = {id(module.weight) for module in network.modules() if isinstance(module, nn.Embedding)}
     members: dict[tuple[str, bool], list[tuple[str, nn.Parameter]]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             prefix = longest_prefix(name, params.submodules)
-            members.setdefault((prefix, _decays(name, parameter)), []).append((name, parameter))
-    return [
-        ParameterGroup(
-            prefix=prefix,
-            names=tuple(name for name, _ in named),
-            parameters=tuple(parameter for _, parameter in named),
-            lr=_chosen(params.submodules.get(prefix), "lr", params.lr),
-            min_lr=_chosen(params.submodules.get(prefix), "min_lr", params.min_lr),
-            weight_decay=_chosen(params.submodules.get(prefix), "weight_decay", params.weight_decay) if decays else 0.0,
-        )
-        for (prefix, decays), named in members.items()
-    ]
+            members.setdefault((prefix, _decays(name, parameter, embeddings)), []).append((name, parameter))
+    return [_group(params, prefix, decays, named) for (prefix, decays), named in members.items()]
+
+
+def _group(params: TrainParams, prefix: str, decays: bool, named: Sequence[tuple[str, nn.Parameter]]) -> ParameterGroup:
+    clip_grad, clipped_with = _setting(params, prefix, "clip_grad")
+    return ParameterGroup(
+        prefix=prefix,
+        names=tuple(name for name, _ in named),
+        parameters=tuple(parameter for _, parameter in named),
+        lr=_setting(params, prefix, "lr")[0],
+        min_lr=_setting(params, prefix, "min_lr")[0],
+        weight_decay=_setting(params, prefix, "weight_decay")[0] if decays else 0.0,
+        clip_grad=clip_grad,
+        clipped_with=clipped_with,
+    )
 
 
 def longest_prefix(name: str, prefixes: Mapping[str, object]) -> str:
@@ -90,10 +100,17 @@ def _refuse_idle_rules(network: nn.Module, rules: Mapping[str, Submodule]) -> No
             )
 
 
-def _chosen(rule: Submodule | None, option: str, default: float) -> float:
-    value: float | None = getattr(rule, option) if rule else None
-    return default if value is None else value
+def _setting(params: TrainParams, prefix: str, option: str) -> tuple[Any, str]:
+    """The value for parameters with a prefix, and the prefix whose rule says it: its own, a shorter one, or none."""
+    while prefix:
+        rule = params.submodules.get(prefix)
+        value = getattr(rule, option) if rule else None
+        if value is not None:
+            return value, prefix
+        prefix = prefix.rpartition(".")[0]
+    return getattr(params, option), ""
 
 
-def _decays(name: str, parameter: nn.Parameter) -> bool:
-    return parameter.ndim >= 2 and not any(word in name for word in ("embedding", "token"))
+def _decays(name: str, parameter: nn.Parameter, embeddings: Container[int]) -> bool:
+    """Whether it is a matrix or a kernel: what is added to tokens, or is one, is no module's `weight`."""
+    return parameter.ndim >= 2 and name.endswith("weight") and id(parameter) not in embeddings

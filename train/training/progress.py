@@ -21,7 +21,9 @@ class Progress:
     evaluated: int = 0
     """Epochs that were done at the last evaluation."""
     best: float | None = None
-    """The best value of train_params.best_metric so far."""
+    """The best value of `best_metric` so far; None where this run has no checkpoint-best.pth."""
+    best_metric: str = ""
+    """The metric that it is of."""
     window: dict[str, float] = field(default_factory=dict)
     """Sums since the last line of the log."""
 

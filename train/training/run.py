@@ -10,21 +10,23 @@ import torch
 from torch import nn
 
 from mapanything_data.datasets.protocol import ViewDataset
-from mapanything_data.storage.provenance import plain
+from mapanything_data.storage.atomic import write_atomic
+from mapanything_data.storage.provenance import plain, run_record
 from train.distributed.ranks import Ranks
 from train.distributed.wrap import blocks, gathered, wrap
-from train.evaluation.evaluate import Evaluation, evaluate
+from train.evaluation.evaluation import Evaluation
+from train.evaluation.measure import measure
 from train.models.pretrained import load_pretrained
 from train.sampling.eval_batches import eval_batches
 from train.sampling.loader import TrainLoader, test_loader
-from train.settings.distributed import Strategy
 from train.settings.finetune import FinetuneConfig
 from train.settings.train_params import TrainParams
 from train.training.ema import MovingAverage
 from train.training.parameter_groups import ParameterGroup, freeze_parameters, group_parameters
 from train.training.precision import autocast, require_precision
 from train.training.progress import Progress
-from train.training.run_files import RunFiles, checkpoint_to_resume
+from train.training.resume import checkpoint_to_resume
+from train.training.run_files import RunFiles
 from train.training.run_log import RunLog
 from train.training.step import TrainingStep
 from train.training.trainer import Trainer
@@ -83,6 +85,9 @@ def train(config: FinetuneConfig, folder: Path, ranks: Ranks, stop_requested: Ca
         ranks=ranks,
     )
     progress, remarks = files.restore(checkpoint) if checkpoint else (Progress(), [])
+    if ranks.is_main:  # not before: a run that is refused leaves the folder as it is
+        for name, text in run_record(config).items():
+            write_atomic(folder / name, text)
     loader = TrainLoader(
         samples,
         images_per_rank=params.max_num_of_imgs_per_gpu,
@@ -91,7 +96,7 @@ def train(config: FinetuneConfig, folder: Path, ranks: Ranks, stop_requested: Ca
         rank=ranks.rank,
         world_size=ranks.world_size,
         limit_batches=params.limit_train_batches,
-        num_workers=config.machine.get("loader_workers", 0),
+        num_workers=config.machine["loader_workers"],
         device=ranks.device,
     )
     log = RunLog(folder if ranks.is_main else None, step=progress.step, evaluations=progress.evaluated)
@@ -122,7 +127,7 @@ def train(config: FinetuneConfig, folder: Path, ranks: Ranks, stop_requested: Ca
         log.say(
             f"finished: {progress.epoch} epochs, {progress.step} steps{best}; checkpoints and logs in {folder}"
             if finished
-            else f"stopped at step {progress.step}; the same command goes on from there"
+            else f"stopped at step {progress.step}; the same command, with train_params.resume=auto, goes on from there"
         )
     return finished
 
@@ -151,10 +156,10 @@ def _evaluator(
         samples, params.max_num_of_imgs_per_gpu, ranks.rank, ranks.world_size, params.limit_eval_samples
     )
 
-    def measure() -> Evaluation:
-        reader = test_loader(samples, batches, num_workers=config.machine.get("loader_workers", 0), device=ranks.device)
+    def evaluate() -> Evaluation:
+        reader = test_loader(samples, batches, num_workers=config.machine["loader_workers"], device=ranks.device)
         with reader, average.applied() if average else nullcontext(), gathered(network):
-            return evaluate(
+            return measure(
                 network,
                 reader,
                 inputs=inputs,
@@ -165,7 +170,7 @@ def _evaluator(
                 pictures=params.num_pictures,
             )
 
-    return measure
+    return evaluate
 
 
 def _describe_model(network: nn.Module, groups: Sequence[ParameterGroup], ranks: Ranks) -> str:

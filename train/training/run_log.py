@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mapanything_data.engine.bar import bar_line
+from mapanything_data.engine.bar import TerminalBar
 from mapanything_data.errors import DataError
 from mapanything_data.storage.atomic import write_atomic
 from mapanything_data.storage.png import encode_png
 from mapanything_data.storage.tables import read_jsonl
 
 CONSOLE, ROWS, BOARD = "console.log", "log.txt", "tensorboard"
-_REDRAW_S = 0.2
 
 
 class RunLog:
@@ -39,8 +38,7 @@ class RunLog:
 
     def __init__(self, folder: Path | None, *, step: int = 0, evaluations: int = 0) -> None:
         self._folder = folder
-        self._bar_drawn = False
-        self._bar_at = 0.0
+        self._bar = TerminalBar()
         if folder is None:
             return
         from torch.utils.tensorboard.writer import SummaryWriter
@@ -51,7 +49,7 @@ class RunLog:
         with _written(folder / CONSOLE):
             self._console = (folder / CONSOLE).open("a", encoding="utf-8")
         with _written(folder / BOARD):
-            self._board = SummaryWriter(str(folder / BOARD), purge_step=step + 1 if step else None)
+            self._board = SummaryWriter(str(folder / BOARD), purge_step=step + 1)
 
     def __enter__(self) -> RunLog:
         return self
@@ -60,7 +58,7 @@ class RunLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._folder:
-            self._clear_bar()
+            self._bar.clear()
             # What the disk refused before, it refuses again here, and that would hide the error that tells of it.
             for name, file in ((CONSOLE, self._console), (ROWS, self._rows), (BOARD, self._board)):
                 with suppress(DataError) if error else nullcontext(), _written(self._folder / name):
@@ -70,7 +68,7 @@ class RunLog:
         """A line for people."""
         if self._folder is None:
             return
-        self._clear_bar()
+        self._bar.clear()
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
         with _written(self._folder / CONSOLE):
@@ -89,6 +87,11 @@ class RunLog:
                 if isinstance(value, int | float) and key not in ("step", "epoch"):
                     self._board.add_scalar(f"{row['kind']}/{key}", value, row["step"])
 
+    def progress(self, name: str, *, done: int, total: int, unit: str, seconds: float, before: int = 0) -> None:
+        """Draw the progress bar, where someone looks at it."""
+        if self._folder is not None:
+            self._bar.draw(name, done=done, total=total, unit=unit, seconds=seconds, before=before)
+
     def picture(self, name: str, image: NDArray[np.uint8], step: int) -> None:
         """A picture [H, W, 3] uint8 RGB."""
         if self._folder is None:
@@ -99,22 +102,6 @@ class RunLog:
             write_atomic(path, encode_png(image))
         with _written(self._folder / BOARD):
             self._board.add_image(name.rpartition("_")[2], image, step, dataformats="HWC")
-
-    def bar(self, name: str, *, done: int, total: int, unit: str, seconds: float, before: int = 0) -> None:
-        """Draw the progress bar, where someone looks at it."""
-        now = time.monotonic()
-        if self._folder is None or not sys.stderr.isatty() or now - self._bar_at < _REDRAW_S:
-            return
-        self._bar_at, self._bar_drawn = now, True
-        line = bar_line(name, done=done, total=total, unit=unit, seconds=seconds, before=before)
-        sys.stderr.write(f"\r{line}\x1b[K")
-        sys.stderr.flush()
-
-    def _clear_bar(self) -> None:
-        if self._bar_drawn:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-            self._bar_drawn = False
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from mapanything_data.datasets.samples import ViewBatch
 from mapanything_data.datasets.views import ViewDict
@@ -27,6 +28,9 @@ from train.views.prediction import Prediction
 
 Batch = tuple[GlobalBatch, ViewBatch]
 
+_SMALLEST_FP16_SCALE = 1.0
+"""Below it, after seventeen overflows in a row, not the scale is at fault."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
@@ -45,7 +49,7 @@ class StepReport:
     learning_rates: list[float]
     """Of each group of parameters."""
     updated: bool
-    """False where a gradient overflowed in fp16, which shrinks the scale and tries again with the next step."""
+    """False where a gradient overflowed in fp16, which shrinks the scale for the next step, or no sample was read."""
     stop: bool
     """Whether a rank was asked to stop."""
 
@@ -120,21 +124,17 @@ class TrainingStep:
             NotFiniteError: Weights are as they were before.
         """
         rates = self._set_learning_rates(progress)
+        self.optimiser.zero_grad(set_to_none=True)
         planned = sum(len(plan.indices) for plan, _ in batches)
         sums = [self._backward(plan, batch, step, planned, plan is batches[-1][0]) for plan, batch in batches]
         total = self._agree(torch.stack(sums).sum(0), batches, stop)
         if total["not finite"]:
             raise NotFiniteError("the loss", here=not all(math.isfinite(float(each[0])) for each in sums))
-        norm = self._clip()
-        if not math.isfinite(norm) and not self.scaler.is_enabled():
-            raise NotFiniteError("the gradient", here=True)
-        scale = self.scaler.get_scale()
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        self.optimiser.zero_grad(set_to_none=True)
-        if self._average:
-            self._average.update()
         samples = max(total["samples"], 1.0)
+        if total["broken"]:
+            self._scale_gradients(planned / samples)
+        norm = self._clip()
+        updated = self._update(norm) if total["samples"] else False
         return StepReport(
             loss=total["loss"] / samples,
             terms={name: total[name] / samples for name in self._loss.term_names},
@@ -143,9 +143,24 @@ class TrainingStep:
             broken=int(total["broken"]),
             grad_norm=norm,
             learning_rates=rates,
-            updated=self.scaler.get_scale() >= scale,
+            updated=updated,
             stop=total["stop"] > 0,
         )
+
+    def _update(self, norm: float) -> bool:
+        """Step the optimiser, unless fp16 overflowed; returns whether it did."""
+        if not math.isfinite(norm) and not self.scaler.is_enabled():
+            raise NotFiniteError("the gradient", here=True)
+        scale = self.scaler.get_scale()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        if self.scaler.get_scale() < _SMALLEST_FP16_SCALE:
+            raise NotFiniteError("the gradient, however small the scale of fp16,", here=True)
+        if self.scaler.get_scale() < scale:
+            return False
+        if self._average:
+            self._average.update()
+        return True
 
     def _backward(self, plan: GlobalBatch, batch: ViewBatch, step: int, planned: int, last: bool) -> Tensor:
         """Add the gradients of a batch; returns the sums over its samples of the loss and of each term."""
@@ -157,7 +172,7 @@ class TrainingStep:
             values = self._loss(views, predictions)
             loss = values.per_sample.sum()
             # DDP takes the mean over ranks; with this the gradient is that of the mean over all samples of the step.
-            torch.autograd.backward(self.scaler.scale(loss * (self._ranks.world_size / planned)))
+            self._backward_through(predictions, loss * (self._ranks.world_size / planned))
         return torch.stack([loss.detach(), *(values.terms[name].sum() for name in self._loss.term_names)]).double()
 
     def _predict(self, views: list[ViewDict], step: int) -> list[Prediction]:
@@ -174,10 +189,29 @@ class TrainingStep:
         views = placeholder_views(plan.num_views, width, height, self._data_norm_type, self._ranks.device)
         with autocast(self._params.amp, self._ranks.device):
             predictions = self._network(views)
-        values = [value for view in predictions for value in view.values() if value.requires_grad]
-        nothing = torch.stack([value.sum() for value in values]).sum() * 0
-        torch.autograd.backward(self.scaler.scale(nothing))
+        self._backward_through(predictions, None)
         return torch.zeros(1 + len(self._loss.term_names), dtype=torch.float64, device=self._ranks.device)
+
+    def _backward_through(self, predictions: Sequence[Prediction], loss: Tensor | None) -> None:
+        """Backward from the loss, and with gradients of zero from all that was predicted.
+
+        So each parameter has a gradient, whatever the loss looks at: ranks wait for the gradients of all.
+        """
+        roots, gradients = [], []
+        if loss is not None:
+            scaled = self.scaler.scale(loss)
+            roots, gradients = [scaled], [torch.ones_like(scaled)]
+        if loss is None or self._ranks.world_size > 1:
+            values = [value for view in predictions for value in view.values() if value.requires_grad]
+            roots, gradients = [*roots, *values], [*gradients, *map(torch.zeros_like, values)]
+        torch.autograd.backward(roots, gradients)
+
+    def _scale_gradients(self, factor: float) -> None:
+        """Make up for samples that were counted on and could not be read."""
+        for group in self._groups:
+            for parameter in group.parameters:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
 
     def _agree(self, sums: Tensor, batches: Sequence[Batch], stop: bool) -> dict[str, float]:
         """Add up over all ranks in one message what each must know to do the same."""
@@ -192,20 +226,14 @@ class TrainingStep:
     def _clip(self) -> float:
         """Clip the gradients of each part that has a limit of its own, and of the rest; returns their norm before."""
         self.scaler.unscale_(self.optimiser)
-        parts: dict[str, list[nn.Parameter]] = {}
+        parts: dict[tuple[str, float | None], list[nn.Parameter]] = {}
         for group in self._groups:
-            own = group.prefix in self._params.submodules and self._params.submodules[group.prefix].clip_grad
-            parts.setdefault(group.prefix if own else "", []).extend(group.parameters)
-        norms = [
-            nn.utils.clip_grad_norm_(parameters, self._limit(prefix), foreach=True)
-            for prefix, parameters in parts.items()
-        ]
-        full = [norm.full_tensor() if hasattr(norm, "full_tensor") else norm for norm in norms]
-        return float(torch.stack(full).square().sum().sqrt())
-
-    def _limit(self, prefix: str) -> float:
-        own = self._params.submodules[prefix].clip_grad if prefix else self._params.clip_grad
-        return math.inf if own is None else own
+            parts.setdefault((group.clipped_with, group.clip_grad), []).extend(group.parameters)
+        squares = 0.0
+        for (_, limit), parameters in parts.items():
+            norm = nn.utils.clip_grad_norm_(parameters, math.inf if limit is None else limit, foreach=True)
+            squares += float(norm.full_tensor() if isinstance(norm, DTensor) else norm) ** 2
+        return math.sqrt(squares)
 
     def _set_learning_rates(self, progress: float) -> list[float]:
         rates = [

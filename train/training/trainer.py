@@ -9,8 +9,9 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from itertools import islice
 
+from train.checkpoints.keep import BEST, FINAL
 from train.distributed.ranks import Ranks
-from train.evaluation.evaluate import Evaluation
+from train.evaluation.evaluation import Evaluation
 from train.metrics.names import METRICS
 from train.sampling.loader import TrainLoader
 from train.sampling.plan import GlobalBatch
@@ -74,19 +75,22 @@ class Trainer:
             if self.progress.epoch >= self._params.epochs:
                 break
             finished = self._train_epoch()
+            at_end = self.progress.step_in_epoch == 0
+            if at_end and self._params.keep_freq and self.progress.epoch % self._params.keep_freq == 0:
+                self._files.keep(self.progress)  # first: behind the other, a kill between them would lose it
             if not finished or self._passed(self._params.save_freq, self.progress.epoch - 1, self.progress.epoch):
                 self._files.save_last(self.progress)
             if not finished:
                 return False
-            if self._params.keep_freq and self.progress.epoch % self._params.keep_freq == 0:
-                self._files.keep(self.progress)
         self._files.save_last(self.progress)
-        self._files.save_weights("final", self.progress)
+        self._files.save_weights(FINAL, self.progress)
         return True
 
     def _train_epoch(self) -> bool:
         """The steps of the epoch that are left; False where a rank was asked to stop."""
         progress, steps = self.progress, self._plan_epoch()
+        self._speed.start()
+        stop = False
         started, first = time.perf_counter(), progress.step_in_epoch
         with closing(self._batches_of_steps()) as groups:
             for batches in groups:
@@ -94,7 +98,7 @@ class Trainer:
                 after = progress.epoch + (progress.step_in_epoch + 1) / steps
                 report = self._train_step(batches, after)
                 self._note(report, after)
-                self._log.bar(
+                self._log.progress(
                     f"epoch {progress.epoch + 1}/{self._params.epochs}",
                     done=progress.step_in_epoch,
                     total=steps,
@@ -102,13 +106,14 @@ class Trainer:
                     seconds=time.perf_counter() - started,
                     before=first,
                 )
+                stop = report.stop
                 if progress.step_in_epoch < steps:
-                    if report.stop:
+                    if stop:
                         return False
                     if self._passed(self._params.save_freq, before, after):
                         self._files.save_last(progress)
         progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
-        return True
+        return not stop
 
     def _train_step(self, batches: list[Batch], epochs_done: float) -> StepReport:
         progress = self.progress
@@ -154,12 +159,14 @@ class Trainer:
         evaluation = self._evaluate()
         means = evaluation.means()
         value = means.get(name, math.nan)
+        if progress.best_metric != name:
+            progress.best, progress.best_metric = None, name
         best, higher = progress.best, METRICS[name].higher_is_better
         improved = math.isfinite(value) and (best is None or (value > best if higher else value < best))
         progress.evaluated = progress.epoch
         if improved:
             progress.best = value
-            self._files.save_weights("best", progress)
+            self._files.save_weights(BEST, progress)
         self._log.note({"kind": "test", "epoch": progress.epoch, "step": progress.step, **means})
         for number, picture in enumerate(evaluation.pictures):
             self._log.picture(f"epoch_{progress.epoch:04d}_sample{number}", picture, progress.step)
@@ -181,17 +188,17 @@ class Trainer:
             window[name] = window.get(name, 0.0) + value * report.samples
         for name, value in {
             "samples": report.samples,
-            "images": report.images,
             "broken": report.broken,
             "steps": 1,
             "overflows": not report.updated,
         }.items():
             window[name] = window.get(name, 0.0) + value
+        self._speed.count(report.images)
         if progress.step % self._params.log_freq and progress.epoch + 1 > epochs_done:
             return
         samples = max(window["samples"], 1)
         means = {name: window[name] / samples for name in ("loss", *report.terms)}
-        speed = self._speed.lap(window["images"])
+        speed = self._speed.lap()
         row = {
             "kind": "train",
             "epoch": round(epochs_done, 6),
@@ -216,22 +223,29 @@ class Trainer:
 
 
 class _Speed:
-    """Images a second, and the share of the time that was spent waiting for data, since the last line."""
+    """Images a second, and the share of the time that was spent waiting for data."""
 
     def __init__(self, loader: TrainLoader) -> None:
         self._loader = loader
-        self.reset()
+        self.start()
 
-    def reset(self) -> None:
-        """Begin now."""
-        self._started, self._waited = time.perf_counter(), self._loader.waited_s
+    def start(self) -> None:
+        """Begin to count now."""
+        self._started, self._waited, self._images = time.perf_counter(), self._loader.waited_s, 0
 
-    def lap(self, images: float) -> dict[str, float]:
-        """Since the last lap."""
+    def count(self, images: int) -> None:
+        """Take note of images that a step was trained on."""
+        self._images += images
+
+    def lap(self) -> dict[str, float]:
+        """Since the start, or the last lap."""
         seconds = time.perf_counter() - self._started
-        waited = self._loader.waited_s - self._waited
-        self.reset()
-        return {"images_per_s": round(images / seconds, 3), "waiting": round(waited / seconds, 4)}
+        told = {
+            "images_per_s": round(self._images / seconds, 3),
+            "waiting": round((self._loader.waited_s - self._waited) / seconds, 4),
+        }
+        self.start()
+        return told
 
 
 def plan_fingerprint(plan: list[GlobalBatch], accumulated: int) -> str:

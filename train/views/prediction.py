@@ -46,6 +46,7 @@ def assemble_prediction(
         conf: [B, H, W].
         mask_logits: [B, H, W].
     """
+    scale = scale.clamp(min=SMALLEST_SCALE)
     metres = scale[:, None, None]
     in_camera = rays * depth
     rotation = rotation_matrix(quats)

@@ -12,7 +12,7 @@ from tiny_model import TinyNetwork, batch_of
 from toy_views import toy_sample
 
 from mapanything_data.datasets.samples import BrokenSample, ViewBatch, collate_views
-from train.evaluation.evaluate import evaluate
+from train.evaluation.measure import measure
 from train.losses.protocol import LossValues
 from train.metrics.names import METRICS
 from train.metrics.sample_metrics import sample_metrics
@@ -29,7 +29,7 @@ def network():
 
 
 def run(network, batches, inputs=IMAGES, gather=lambda entries: [entries], autocast=None, **options):
-    return evaluate(
+    return measure(
         network,
         batches,
         inputs=inputs,

@@ -10,7 +10,7 @@ import yaml
 from tiny_runs import config, rows, same_weights, weights
 
 from mapanything_data.errors import ConfigError, DataError
-from train.checkpoints.file import read_checkpoint
+from train.checkpoints.file import read_checkpoint, write_checkpoint
 from train.losses.overall import OverallLoss, Weights
 from train.models.compact import Compact, Size
 from train.settings.train_params import Submodule
@@ -187,6 +187,7 @@ def test_a_loss_that_is_no_number_stops_before_it_reaches_the_weights(tmp_path):
         ({"submodules": {"encodr": Submodule(lr=0.0)}}, r"did you mean encoder"),
         ({"max_num_of_imgs_per_gpu": 1}, r"train_params.max_num_of_imgs_per_gpu"),
         ({"resume": "nowhere.pth"}, r"nowhere.pth is not there"),
+        ({"model": Compact(size=Size.tiny, agent_embedding=True)}, r"eval_inputs=\[images,agents\]"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(tmp_path, options, told):
@@ -194,11 +195,54 @@ def test_options_that_make_no_sense_are_refused(tmp_path, options, told):
         finetune(config(tmp_path, **options))
 
 
+def test_a_refused_run_leaves_the_record_of_the_other(finished):
+    before = (finished / "config.yaml").read_text()
+
+    with pytest.raises(ConfigError):
+        finetune(config(finished, loss=OverallLoss(weights=Weights(mask=0.0))))
+
+    assert (finished / "config.yaml").read_text() == before
+
+
+def test_a_run_that_goes_on_elsewhere_keeps_a_best_of_its_own(finished, tmp_path):
+    finetune(config(tmp_path, resume=str(finished / "checkpoint-last.pth"), epochs=3))
+
+    assert (tmp_path / "checkpoint-best.pth").exists()
+    assert [row["step"] for row in rows(tmp_path)] == [9, 10, 11, 12]
+    with pytest.raises(ConfigError, match="holds a run of its own"):
+        finetune(config(tmp_path, resume=str(finished / "checkpoint-last.pth"), epochs=3))
+
+
+def test_another_metric_begins_a_best_of_its_own(tmp_path):
+    finetune(config(tmp_path, epochs=1))
+    finetune(config(tmp_path, epochs=2, best_metric="rotation_error_deg"))
+
+    saved = read_checkpoint(tmp_path / "checkpoint-best.pth")["progress"]
+    assert saved["best_metric"] == "rotation_error_deg"
+    assert saved["best"] == rows(tmp_path, "test")[-1]["rotation_error_deg"]
+
+
+def test_a_changed_weight_decay_holds_from_then_on(tmp_path):
+    finetune(config(tmp_path, epochs=1))
+    finetune(config(tmp_path, epochs=2, weight_decay=0.5))
+
+    groups = read_checkpoint(tmp_path / "checkpoint-last.pth")["optimizer"]["param_groups"]
+    assert {group["weight_decay"] for group in groups} == {0.5, 0.0}
+
+
+def test_a_checkpoint_of_another_version_is_refused(finished, tmp_path):
+    state = read_checkpoint(finished / "checkpoint-last.pth")
+    write_checkpoint(tmp_path / "checkpoint-last.pth", state | {"format_version": 99})
+
+    with pytest.raises(DataError, match="has format_version 99"):
+        finetune(config(tmp_path, keep_freq=1, num_pictures=1))
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         ({"resume": "never"}, "never, and .* holds a run"),
-        ({"model": Compact(size=Size.tiny, agent_embedding=True)}, "model.agent_embedding=False, now True"),
+        ({"model": Compact(size=Size.tiny, max_agents=3)}, "model.max_agents=16, now 3"),
         ({"loss": OverallLoss(weights=Weights(mask=0.0))}, "loss.weights.mask=0.3, now 0.0"),
         ({"dataset": {"num_views": 4}, "max_num_of_imgs_per_gpu": 4}, "dataset.num_views=2, now 4"),
     ],

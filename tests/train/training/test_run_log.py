@@ -71,7 +71,7 @@ def test_other_ranks_keep_still(capsys):
     with RunLog(None) as log:
         log.say("x")
         log.note(train(1))
-        log.bar("x", done=1, total=2, unit="steps", seconds=1.0)
+        log.progress("x", done=1, total=2, unit="steps", seconds=1.0)
 
     assert capsys.readouterr() == ("", "")
 

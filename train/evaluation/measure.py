@@ -21,10 +21,8 @@ from train.views.device import to_device
 from train.views.inputs import Input, visible_views
 from train.views.prediction import Prediction
 
-__all__ = ["Evaluation", "evaluate"]
 
-
-def evaluate(
+def measure(
     network: nn.Module,
     batches: Iterable[ViewBatch],
     *,
@@ -54,7 +52,8 @@ def evaluate(
     rows: list[SampleRow] = []
     broken: list[BrokenSample] = []
     album = _Album(pictures)
-    with _undisturbed(network, device), torch.inference_mode():
+    # Not inference_mode: what FSDP gathers here is written to in training.
+    with _undisturbed(network, device), torch.no_grad():
         network.eval()
         for batch in batches:
             broken += batch.broken
