@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,6 +21,19 @@ from train.settings.train_params import TrainParams
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "tests" / "fixtures" / "sample_opv2v"
 TIMED = {"images_per_s", "waiting"}
+
+
+@dataclass(kw_only=True)
+class LossWithAHole(OverallLoss):
+    """No number for one of the samples."""
+
+    index: int
+
+    def __call__(self, views, predictions):
+        values = OverallLoss.__call__(self, views, predictions)
+        hole = torch.where(views[0]["idx"] == self.index, torch.nan, 1.0)
+        return replace(values, per_sample=values.per_sample * hole)
+
 
 COMMAND = [
     "dataset=opv2v_ft_smoke",
@@ -39,15 +53,25 @@ COMMAND = [
 
 
 def config(folder, **options):
-    """The same as `COMMAND`, within this process; `options` are those of train_params, but for data, model and loss."""
-    data = {"num_views": 2, "resolution": [28, 21], "max_scenes": 1, "test_split": "test", "depth_is_dense": True}
+    """The same as `COMMAND`, within this process.
+
+    `options` are those of train_params, but for dataset, model, loss and distributed.
+    """
+    data = {
+        "root": str(PICTURES),
+        "num_views": 2,
+        "resolution": [28, 21],
+        "max_scenes": 1,
+        "test_split": "test",
+        "depth_is_dense": True,
+    }
     params = {"amp": "none", "max_num_of_imgs_per_gpu": 2, "epochs": 2, "lr": 1e-3, "log_freq": 1, "num_pictures": 0}
     return FinetuneConfig(
         machine={"loader_workers": 0},
-        dataset=OPV2VFinetune(root=str(PICTURES), **data | options.pop("dataset", {})),
+        dataset=OPV2VFinetune(**data | options.pop("dataset", {})),
         model=options.pop("model", Compact(size=Size.tiny)),
         loss=options.pop("loss", OverallLoss()),
-        distributed=Distributed(),
+        distributed=options.pop("distributed", Distributed()),
         train_params=TrainParams(**params | options),
         output_dir=str(folder),
     )
@@ -74,6 +98,11 @@ def rows(folder, kind="train"):
     return [
         {key: value for key, value in row.items() if key not in TIMED} for row in lines if kind in ("", row["kind"])
     ]
+
+
+def numbers(row):
+    """Those of a row."""
+    return {key: value for key, value in row.items() if not isinstance(value, str)}
 
 
 def weights(folder, name="final"):

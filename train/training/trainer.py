@@ -9,6 +9,8 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from itertools import islice
 
+from mapanything_data.datasets.samples import BrokenSample
+from mapanything_data.errors import DataError
 from train.checkpoints.keep import BEST, FINAL
 from train.distributed.ranks import Ranks
 from train.evaluation.evaluation import Evaluation
@@ -91,12 +93,13 @@ class Trainer:
         progress, steps = self.progress, self._plan_epoch()
         self._speed.start()
         stop = False
-        started, first = time.perf_counter(), progress.step_in_epoch
+        started, first, samples = time.perf_counter(), progress.step_in_epoch, 0
         with closing(self._batches_of_steps()) as groups:
             for batches in groups:
                 before = progress.epoch + progress.step_in_epoch / steps
                 after = progress.epoch + (progress.step_in_epoch + 1) / steps
                 report = self._train_step(batches, after)
+                samples += report.samples
                 self._note(report, after)
                 self._log.progress(
                     f"epoch {progress.epoch + 1}/{self._params.epochs}",
@@ -112,6 +115,12 @@ class Trainer:
                         return False
                     if self._passed(self._params.save_freq, before, after):
                         self._files.save_last(progress)
+        if not samples and not first:
+            raise DataError(
+                f"epoch {progress.epoch + 1}",
+                "all its samples were left out, so there was nothing to train on",
+                remedy="mend the files that the lines above name, or correct dataset.root",
+            )
         progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
         return not stop
 
@@ -178,6 +187,7 @@ class Trainer:
             f"epoch {progress.epoch}: test {shown} ({len(evaluation.rows)} samples, {seconds:.0f} s)"
             + (f"; best {name} so far" if improved else "")
         )
+        self._say_left_out(evaluation.broken)
         if not math.isfinite(value):
             self._log.say(f"  {name} is {value}: this evaluation decides nothing about checkpoint-best.pth")
 
@@ -218,8 +228,11 @@ class Trainer:
 
     def _tell_broken(self, batches: list[Batch]) -> None:
         for broken in self._ranks.gather([sample for _, batch in batches for sample in batch.broken]):
-            for sample in broken:
-                self._log.say(f"left out sample {sample.index}: {sample.reason}")
+            self._say_left_out(broken)
+
+    def _say_left_out(self, broken: list[BrokenSample]) -> None:
+        for sample in broken:
+            self._log.say(f"left out sample {sample.index}: {sample.reason}")
 
 
 class _Speed:

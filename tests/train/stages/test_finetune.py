@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
 import yaml
-from tiny_runs import config, rows, same_weights, weights
+from tiny_runs import PICTURES, config, rows, same_weights, weights
 
+from mapanything_data.datasets.opv2v_options import OnBrokenSample
 from mapanything_data.errors import ConfigError, DataError
 from train.checkpoints.file import read_checkpoint, write_checkpoint
 from train.losses.overall import OverallLoss, Weights
@@ -176,6 +178,27 @@ def test_a_loss_that_is_no_number_stops_before_it_reaches_the_weights(tmp_path):
     (dump,) = tmp_path.glob("not-finite-*.pth")
     assert str(dump) in str(told.value)
     assert read_checkpoint(dump)["batches"][0][0]["img"].shape[-2:] == (21, 28)
+
+
+def torn(folder, pictures):
+    """The data set with some pictures damaged, as options that leave such samples out."""
+    root = folder / "data"
+    shutil.copytree(PICTURES, root)
+    for picture in root.glob(pictures):
+        picture.write_bytes(b"torn")
+    return {"root": str(root), "depth_root": f"{PICTURES}_depth", "on_broken_sample": OnBrokenSample.skip}
+
+
+def test_test_samples_that_are_left_out_are_told(tmp_path):
+    finetune(config(tmp_path / "run", epochs=1, dataset=torn(tmp_path, "test/*/*/000068_*.png")))
+
+    assert "left out sample 0: " in (tmp_path / "run" / "console.log").read_text()
+    assert len(rows(tmp_path / "run")) == 4
+
+
+def test_an_epoch_of_which_no_sample_can_be_read_ends_the_run(tmp_path):
+    with pytest.raises(DataError, match="epoch 1: all its samples were left out"):
+        finetune(config(tmp_path / "run", epochs=1, dataset=torn(tmp_path, "train/*/*/*.png")))
 
 
 @pytest.mark.parametrize(

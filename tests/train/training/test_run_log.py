@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mapanything_data.errors import DataError
 from train.training.run_log import RunLog
 
 
@@ -58,6 +61,28 @@ def test_a_run_that_goes_on_drops_what_comes_after_its_checkpoint(tmp_path):
     ]
     assert rows(tmp_path)[-1]["loss"] == 33.0
     assert scalars(tmp_path) == [(1, 1.0), (2, 2.0), (3, 33.0)]
+
+
+@pytest.mark.parametrize("name", ["console.log", "log.txt"])
+def test_a_full_disk_is_told_by_the_file_that_it_refuses(tmp_path, name):
+    def write():
+        with RunLog(tmp_path) as log, Path("/dev/full").open("a") as full:
+            for file in (log._console, log._rows):
+                if file.name == str(tmp_path / name):
+                    os.dup2(full.fileno(), file.fileno())
+            log.say("first")
+            log.note(train(1, loss=0.5))
+
+    with pytest.raises(DataError, match=rf"{name}: cannot be written: no space left on device") as told:
+        write()
+    assert "goes on from its last checkpoint" in told.value.remedy
+
+
+def test_a_full_disk_is_told_by_the_picture_that_it_refuses(tmp_path):
+    (tmp_path / "pictures").write_text("where a folder should be")
+
+    with RunLog(tmp_path) as log, pytest.raises(DataError, match=r"sample0\.png: cannot be written: file exists"):
+        log.picture("epoch_0001_sample0", np.zeros((4, 6, 3), np.uint8), 1)
 
 
 def test_pictures_are_kept_as_files(tmp_path):
