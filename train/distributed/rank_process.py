@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -141,7 +142,10 @@ def _live(pipe: Connection, function: Callable[[ConfigT], int], config: ConfigT)
     except Exception:  # noqa: BLE001 - the parent tells it
         word = LastWord(time.monotonic(), code=1, traceback=traceback.format_exc())
     pipe.send(word)
-    if word.error or word.traceback or word.left:
+    failed = bool(word.error or word.traceback or word.left)
+    del word  # with the frames that its error holds, and the queues of loader workers in them,
+    if failed:
+        gc.collect()  # which give back their semaphores now, or Python would complain of them
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)  # an orderly exit might wait for what other ranks never finish

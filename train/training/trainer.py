@@ -77,9 +77,7 @@ class Trainer:
             if self.progress.epoch >= self._params.epochs:
                 break
             finished = self._train_epoch()
-            at_end = self.progress.step_in_epoch == 0
-            if at_end and self._params.keep_freq and self.progress.epoch % self._params.keep_freq == 0:
-                self._files.keep(self.progress)  # first: behind the other, a kill between them would lose it
+            self._keep_epoch()  # before the one that a run goes on from: after a kill in between it is made again
             if not finished or self._passed(self._params.save_freq, self.progress.epoch - 1, self.progress.epoch):
                 self._files.save_last(self.progress)
             if not finished:
@@ -88,18 +86,22 @@ class Trainer:
         self._files.save_weights(FINAL, self.progress)
         return True
 
+    def _keep_epoch(self) -> None:
+        every, ended = self._params.keep_freq, self.progress.step_in_epoch == 0
+        if every and ended and self.progress.epoch % every == 0:
+            self._files.keep(self.progress)
+
     def _train_epoch(self) -> bool:
         """The steps of the epoch that are left; False where a rank was asked to stop."""
         progress, steps = self.progress, self._plan_epoch()
         self._speed.start()
-        stop = False
-        started, first, samples = time.perf_counter(), progress.step_in_epoch, 0
+        started, first, samples, stop = time.perf_counter(), progress.step_in_epoch, 0, False
         with closing(self._batches_of_steps()) as groups:
             for batches in groups:
                 before = progress.epoch + progress.step_in_epoch / steps
                 after = progress.epoch + (progress.step_in_epoch + 1) / steps
                 report = self._train_step(batches, after)
-                samples += report.samples
+                samples, stop = samples + report.samples, report.stop
                 self._note(report, after)
                 self._log.progress(
                     f"epoch {progress.epoch + 1}/{self._params.epochs}",
@@ -109,7 +111,6 @@ class Trainer:
                     seconds=time.perf_counter() - started,
                     before=first,
                 )
-                stop = report.stop
                 if progress.step_in_epoch < steps:
                     if stop:
                         return False
