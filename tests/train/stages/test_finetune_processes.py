@@ -169,3 +169,25 @@ def test_twenty_kills_at_random_moments_change_no_bit(undisturbed, tmp_path):
 
     assert same_weights(weights(tmp_path), weights(undisturbed))
     assert rows(tmp_path, "") == rows(undisturbed, "")
+
+
+@pytest.mark.slow
+def test_kills_change_no_bit_with_workers_bf16_an_average_and_groups_of_batches(tmp_path):
+    options = [
+        "machine.loader_workers=2", "train_params.amp=bf16", "train_params.ema_decay=0.9", "train_params.accum_iter=3",
+        "train_params.resolutions=[[28,21],[35,28]]", "train_params.save_freq=0.25", "train_params.epochs=3",
+    ]  # fmt: skip
+    assert run(*options, folder=tmp_path / "undisturbed").returncode == 0
+    chance = random.Random(2)
+    for _ in range(6):
+        with subprocess.Popen(
+            command(*options, folder=tmp_path / "killed"),
+            env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ) as process:  # fmt: skip
+            time.sleep(chance.uniform(3, 12))
+            process.kill()
+    assert run(*options, folder=tmp_path / "killed").returncode == 0
+
+    for name in ("final", "best"):
+        assert same_weights(weights(tmp_path / "killed", name), weights(tmp_path / "undisturbed", name))
+    assert rows(tmp_path / "killed", "") == rows(tmp_path / "undisturbed", "")
