@@ -141,9 +141,13 @@ def _require_groups(
     before = {frozenset(group["params"]) for group in saved["param_groups"]}
     own = {frozenset(names[parameter] for parameter in group["params"]) for group in optimiser.param_groups}
     if own != before:
+        moved = sorted(frozenset().union(*(own ^ before)))
+        only_one = sorted(frozenset().union(*own) ^ frozenset().union(*before))
+        told = only_one or moved
+        more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
         raise DataError(
             where,
-            f"its optimiser has other groups of parameters ({len(before)} instead of {len(own)})",
+            f"its optimiser has other groups of parameters; different are {', '.join(told[:_SHOWN])}{more}",
             expected="train_params.submodules and the frozen parts as they were",
             remedy="restore these options, or start a new training from its weights with model.pretrained",
         )

@@ -18,6 +18,9 @@ WORST_ERROR = 0.3
 _CAPTION = 18  # pixels
 _SPARSE = 0.5  # share of pixels with depth below which they are drawn larger
 
+_SMALLEST_SPAN = 0.1
+"""Of the logarithm of confidence, from the lowest colour to the highest."""
+
 
 def draw_sample(views: Sequence[Mapping[str, Any]], predictions: Sequence[Prediction], number: int) -> Image:
     """Draw one sample of a batch.
@@ -35,6 +38,7 @@ def draw_sample(views: Sequence[Mapping[str, Any]], predictions: Sequence[Predic
     said = [_array(view["pts3d_cam"][number, ..., 2]) for view in predictions]
     confidence = [np.log(_array(view["conf"][number]).clip(1)) for view in predictions]
     lowest, highest = min(map(np.min, confidence)), max(map(np.max, confidence))
+    highest = max(highest, lowest + _SMALLEST_SPAN)  # noise must not look like structure
     sure = f"confidence {np.exp(lowest):.1f} to {np.exp(highest):.1f}"
     rows = [
         [

@@ -65,6 +65,9 @@ class MapAnything:
             from train.models.mapanything_network.network import build_network
         except (ImportError, RuntimeError) as error:  # torchvision without its operators is a RuntimeError
             missing = isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] == "mapanything"
-            found = "the package is not installed" if missing else f"the package cannot be imported: {error}"
-            raise MissingDependencyError("mapanything", found, remedy=INSTALL) from error
+            found = "which is not installed" if missing else f"which cannot be imported: {error}"
+            found = f"needs the package mapanything, {found}"
+            raise MissingDependencyError(
+                "model=mapanything", found, remedy=f"{INSTALL} (docs/mapanything.md says more), or take model=compact"
+            ) from error
         return build_network(architecture)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
@@ -45,8 +45,8 @@ class TrainParams:
     """Views of a batch of one rank, at most: a batch of samples with V views has this many over V samples."""
     accum_iter: int = 1
     """Batches of each rank whose gradients make one step of the optimiser."""
-    resolutions: list[list[int]] = field(default_factory=list)
-    """Sizes [width, height] of which each training batch has one, drawn at random; empty takes dataset.resolution."""
+    resolutions: list[Any] = field(default_factory=list)
+    """Sizes [[width, height], ...], of which each training batch has one at random; empty takes dataset.resolution."""
     epochs: int = 5
     """Passes over the training samples; each sample comes once in each."""
     limit_train_batches: int | None = None
@@ -71,7 +71,7 @@ class TrainParams:
     amp: Amp = Amp.bf16
     """Precision of matrix products: none (float32), bf16, or fp16 (GPUs only)."""
     compile: bool = False
-    """Whether torch.compile makes a faster model of it: minutes at the start and for each new number of views."""
+    """Whether torch.compile makes faster blocks of the model, which takes a while at the start."""
     ema_decay: float | None = None
     """Decay of a moving average of the weights, such as 0.999, which is then evaluated and kept; null for none."""
     eval_freq: int = 1
@@ -104,6 +104,9 @@ class TrainParams:
             require_option(f"train_params.{name}", getattr(self, name), getattr(self, name) >= 1, "1 or more")
         for name in ("min_lr", "lr", "warmup_epochs", "weight_decay", "eval_freq", "keep_freq", "num_pictures", "seed"):
             require_option(f"train_params.{name}", getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        require_option("train_params.seed", self.seed, self.seed < 2**63, "below 2 to the power of 63")
+        warm = self.warmup_epochs <= self.epochs
+        require_option("train_params.warmup_epochs", self.warmup_epochs, warm, f"at most epochs, {self.epochs}")
         for name in ("limit_train_batches", "limit_eval_samples"):
             limit = getattr(self, name)
             require_option(f"train_params.{name}", limit, limit is None or limit >= 1, "1 or more, or null")
@@ -114,8 +117,12 @@ class TrainParams:
         require_option("train_params.ema_decay", decay, decay is None or 0 < decay < 1, "between 0 and 1, or null")
         fall = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
         require_option("train_params.betas", self.betas, fall, "two numbers from 0 to below 1")
-        sizes = all(len(size) == 2 and min(size) >= 1 for size in self.resolutions)
+        sizes = all(isinstance(size, list | tuple) and _is_size(size) for size in self.resolutions)
         require_option("train_params.resolutions", self.resolutions, sizes, "[[width, height], ...] in pixels")
+
+
+def _is_size(size: Sequence[Any]) -> bool:
+    return len(size) == 2 and all(isinstance(pixels, int) and pixels >= 1 for pixels in size)
 
 
 def _rules(given: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Submodule]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mapanything_data.datasets.protocol import ViewDatasets
 from mapanything_data.engine.folder import records_folder
 from mapanything_data.engine.lock import run_lock
-from mapanything_data.errors import require, require_option
+from mapanything_data.errors import ConfigError, require, require_option
 from mapanything_data.stages.execute import absolute_path, require_choice
 from train.distributed.launch import launch
 from train.losses.protocol import Loss
@@ -43,8 +43,10 @@ def finetune(config: FinetuneConfig) -> int:
     require_choice("dataset", config.dataset, ViewDatasets)
     metric = config.train_params.best_metric
     require_option("train_params.best_metric", metric, metric in METRICS, f"one of {', '.join(METRICS)}")
+    workers = config.machine["loader_workers"]
+    require_option("machine.loader_workers", workers, workers >= 0, "0 or more")
     _require_known_inputs(config)
-    absolute_path("output_dir", config.output_dir)
+    _open_folder(config)
     return launch(train_rank, config, config.distributed)
 
 
@@ -60,7 +62,6 @@ def train_rank(config: FinetuneConfig) -> int:
         folder = absolute_path("output_dir", config.output_dir)
         if not ranks.is_main:
             return _train(config, folder, ranks, signals)
-        folder.mkdir(parents=True, exist_ok=True)
         records = records_folder(folder, "finetune")
         records.mkdir(parents=True, exist_ok=True)
         with run_lock(records):
@@ -76,9 +77,34 @@ def _train(config: FinetuneConfig, folder: Path, ranks: Ranks, signals: list[int
     return 128 + signals[0]
 
 
+def _open_folder(config: FinetuneConfig) -> None:
+    """Make sure that the folder of the run can be written to and holds nothing else."""
+    folder = absolute_path("output_dir", config.output_dir)
+    records = records_folder(folder, "finetune")
+    try:
+        known = records.exists() or any(folder.glob("checkpoint-*.pth"))
+        foreign = None if known else next(folder.glob("[!.]*"), None)
+        if foreign:
+            raise ConfigError(
+                "output_dir",
+                f"{folder} holds {foreign.name} and no training",
+                expected="a new folder, or that of a training to go on with",
+                remedy="give another output_dir",
+            )
+        records.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(
+            "output_dir", f"{folder} cannot be written to ({reason})", remedy="give another output_dir"
+        ) from error
+
+
 def _require_known_inputs(config: FinetuneConfig) -> None:
-    """A model that is told of agents in each step must be told in evaluations, too."""
+    """What models see in evaluations; one that is told of agents in each step must be told there, too."""
+    from train.views.inputs import named_inputs
+
     inputs = config.train_params.eval_inputs
+    named_inputs("train_params.eval_inputs", inputs)
     told = not getattr(config.model, "agent_embedding", False) or "agents" in inputs
     require_option(
         "train_params.eval_inputs",

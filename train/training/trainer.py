@@ -10,7 +10,7 @@ from contextlib import closing
 from itertools import islice
 
 from mapanything_data.datasets.samples import BrokenSample
-from mapanything_data.errors import DataError
+from mapanything_data.errors import ConfigError, DataError
 from train.checkpoints.keep import BEST, FINAL
 from train.distributed.ranks import Ranks
 from train.evaluation.evaluation import Evaluation
@@ -69,8 +69,16 @@ class Trainer:
         """Train until the last epoch; returns False where a rank was asked to stop before, with all saved.
 
         Raises:
+            ConfigError: It is further already.
             DataError: The loss is not finite, a sample cannot be read, or a checkpoint cannot be written.
         """
+        done = self.progress.epoch + (self.progress.step_in_epoch > 0)
+        if done > self._params.epochs:
+            raise ConfigError(
+                "train_params.epochs",
+                f"{self._params.epochs}, and the run is in epoch {done} already",
+                remedy=f"give {done} or more, or take one of its checkpoints as it is",
+            )
         while True:
             if self._evaluation_is_due():
                 self._evaluate_and_keep_best()
@@ -205,7 +213,7 @@ class Trainer:
         }.items():
             window[name] = window.get(name, 0.0) + value
         self._speed.count(report.images)
-        if progress.step % self._params.log_freq and progress.epoch + 1 > epochs_done:
+        if progress.step > 1 and progress.step % self._params.log_freq and progress.epoch + 1 > epochs_done:
             return
         samples = max(window["samples"], 1)
         means = {name: window[name] / samples for name in ("loss", *report.terms)}

@@ -209,6 +209,9 @@ def test_an_epoch_of_which_no_sample_can_be_read_ends_the_run(tmp_path):
         ({"eval_inputs": ["image"]}, r"image: there is no such input; did you mean images\?"),
         ({"submodules": {"encodr": Submodule(lr=0.0)}}, r"did you mean encoder"),
         ({"max_num_of_imgs_per_gpu": 1}, r"train_params.max_num_of_imgs_per_gpu"),
+        ({"warmup_epochs": 3.0}, r"train_params.warmup_epochs: 3.0\n  expected: at most epochs, 2"),
+        ({"resolutions": [28, 21]}, r"train_params.resolutions: \[28, 21\]"),
+        ({"seed": 2**64}, r"train_params.seed"),
         ({"resume": "nowhere.pth"}, r"nowhere.pth is not there"),
         ({"model": Compact(size=Size.tiny, agent_embedding=True)}, r"eval_inputs=\[images,agents\]"),
     ],
@@ -216,6 +219,22 @@ def test_an_epoch_of_which_no_sample_can_be_read_ends_the_run(tmp_path):
 def test_options_that_make_no_sense_are_refused(tmp_path, options, told):
     with pytest.raises(ConfigError, match=told):
         finetune(config(tmp_path, **options))
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path):
+    (tmp_path / "results.json").write_text("{}")
+
+    with pytest.raises(ConfigError, match=r"holds results.json and no training"):
+        finetune(config(tmp_path))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_fewer_epochs_than_are_done_are_refused(tmp_path):
+    finetune(config(tmp_path, epochs=2))
+
+    with pytest.raises(ConfigError, match="train_params.epochs: 1, and the run is in epoch 2 already"):
+        finetune(config(tmp_path, epochs=1))
 
 
 def test_a_refused_run_leaves_the_record_of_the_other(finished):

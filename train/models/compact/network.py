@@ -54,7 +54,7 @@ class CompactNetwork(nn.Module):
                 "dataset.resolution",
                 f"pictures of {W}x{H} are not made of whole patches of {patch_size}x{patch_size} pixels",
                 expected=f"multiples of {patch_size}",
-                remedy=f"set dataset.resolution={sizes[0]} (and train_params.resolutions likewise)",
+                remedy=f"set dataset.resolution={sizes[0]}, or correct train_params.resolutions",
             )
         for view in views:
             wrong = set(view.get("data_norm_type", ())) - {"dinov2"}
