@@ -224,7 +224,7 @@ def test_options_that_make_no_sense_are_refused(tmp_path, options, told):
 def test_a_folder_with_other_things_is_left_alone(tmp_path):
     (tmp_path / "results.json").write_text("{}")
 
-    with pytest.raises(ConfigError, match=r"holds results.json and no training"):
+    with pytest.raises(ConfigError, match=r"holds results\.json and no training"):
         finetune(config(tmp_path))
 
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
@@ -233,7 +233,7 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path):
 def test_fewer_epochs_than_are_done_are_refused(tmp_path):
     finetune(config(tmp_path, epochs=2))
 
-    with pytest.raises(ConfigError, match="train_params.epochs: 1, and the run is in epoch 2 already"):
+    with pytest.raises(ConfigError, match=r"train_params\.epochs: 1, and the run is in epoch 2 already"):
         finetune(config(tmp_path, epochs=1))
 
 
