@@ -1,4 +1,5 @@
 # make demo   capture, collect, label, check and report on a clip and a town that are drawn on the spot
+# make demo-train   train on a drawn town in three stages, and compare with models that have learnt nothing
 # make test   everything that needs no cluster; make test-cluster adds Slurm and Ray
 # make lint   style, types, import contract
 # make docs   the documentation as a site; make bench   the benchmarks
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 EXTRAS := media,sim,torch,train,slurm,docs,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-cluster test-hydra-next lint docs bench clean
+.PHONY: help setup demo demo-train test test-slow test-cluster test-hydra-next lint docs bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -36,13 +37,17 @@ $(VENV)/.cluster: $(VENV)/.installed
 demo: $(VENV)/.installed
 	PATH="$(abspath $(BIN)):$$PATH" scripts/demo.sh
 
+demo-train: $(VENV)/.installed
+	PATH="$(abspath $(BIN)):$$PATH" scripts/demo_train.sh
+
 test: $(VENV)/.installed $(VENV)/.browser
 	$(BIN)/python -m pytest -m "not slurm and not ray and not slow"
 
-# Long fuzzing of the readers; not part of CI.
+# Long fuzzing of the readers, and a scene learnt by heart; not part of CI.
 test-slow: $(VENV)/.installed
 	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest -m slow tests/storage/test_pcd_damage.py
 	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/storage/test_plain_yaml.py tests/storage/test_opv2v_files.py -k damage
+	$(BIN)/python -m pytest -m slow tests/train
 
 test-cluster: $(VENV)/.cluster
 	eval "$$(scripts/local_slurm.sh start)" && $(BIN)/python -m pytest -m "slurm or ray"; \
