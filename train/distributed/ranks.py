@@ -91,6 +91,7 @@ def join_ranks(settings: Distributed) -> Iterator[Ranks]:
     backend = _backend(settings.backend, local_rank)
     _meet(ranks, backend, settings.timeout_s)
     yield ranks
+    dist.barrier()  # a rank that leaves while another is still in their last exchange can make that one abort
     # Not after an error, which must end this process: the others fail when its links close, and would tell of that
     # before it has told of the cause; and nccl would wait here for collectives that the others never join.
     dist.destroy_process_group()
