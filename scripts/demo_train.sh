@@ -28,8 +28,8 @@ python -m mapanything_data.collect source=town dataset=opv2v dataset.root="$fold
     source.width=224 source.height=168 source.lidar_channels=8 source.lidar_steps=64
 
 finetune opv2v_stage1 model.pretrained=null train_params.epochs=4
-finetune opv2v_stage2 "${agents[@]}" train_params.epochs=4 train_params.max_num_of_imgs_per_gpu=12
-finetune opv2v_stage3 "${agents[@]}" train_params.epochs=2 train_params.max_num_of_imgs_per_gpu=12 train_params.lr=5e-4
+finetune opv2v_stage2 "${agents[@]}" train_params.epochs=4 train_params.max_num_of_imgs_per_gpu=12 train_params.lr=3e-4
+finetune opv2v_stage3 "${agents[@]}" train_params.epochs=2 train_params.max_num_of_imgs_per_gpu=12 train_params.lr=2e-4
 
 for dataset in opv2v_ft opv2v_coop_ft; do
     evaluate "$dataset/untrained" dataset="$dataset" "${compact[@]}"
