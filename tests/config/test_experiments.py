@@ -61,3 +61,11 @@ def test_the_command_line_wins_over_an_experiment():
     config = compose("experiment=opv2v_stage2", "train_params.lr=1e-6", "distributed.world_size=4", "output_dir=o")
 
     assert (config["train_params"]["lr"], config["distributed"]["world_size"], config["output_dir"]) == (1e-6, 4, "o")
+
+
+def test_stage_1_asks_for_weights_rather_than_train_a_large_random_model():
+    command = [sys.executable, "-m", "train.finetune", "machine=fixture", "experiment=opv2v_stage1"]
+    done = subprocess.run(command, capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: model.pretrained: is not set")

@@ -29,7 +29,7 @@ class NetworkPart:
 class MapAnything:
     """MapAnything by its authors (docs/mapanything.md), which needs their package."""
 
-    pretrained: str | None = None
+    pretrained: str | None = "???"
     """Weights to start from: a file, a folder with model.safetensors, or a name on the Hugging Face hub such as
     facebook/map-anything; what exists as a path is a path. null starts from random weights."""
     strict: bool = True
