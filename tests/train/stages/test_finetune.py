@@ -19,8 +19,9 @@ from train.settings.train_params import Submodule
 from train.stages.finetune import finetune
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread():
+    """The order of sums, and so the last bits, depend on the number of threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
