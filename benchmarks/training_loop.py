@@ -129,6 +129,7 @@ def trainer_loop(batches: list[ViewBatch], folder: Path) -> Callable[[], None]:
         inputs=GeometricInputs(overall=0.0),
         average=None,
         resolution=(WIDTH, HEIGHT),
+        data_norm_type="dinov2",
         ranks=ALONE,
     )
 

@@ -56,7 +56,7 @@ def make_network(size: str, checkpointing: bool, device: torch.device) -> nn.Mod
 def measure(network: nn.Module, views: int, resolution: tuple[int, int], device: torch.device) -> tuple[float, float]:
     """Seconds of the best step, and the most memory that a step took."""
     optimiser = torch.optim.AdamW(network.parameters(), fused=True)
-    batch = [view | {"data_norm_type": ["dinov2"]} for view in placeholder_views(views, *resolution, device)]
+    batch = placeholder_views(views, *resolution, "dinov2", device)
     on_gpu = device.type == "cuda"
     best = float("inf")
     for _ in range(REPEATS):
