@@ -20,42 +20,16 @@ class TrainLoader:
 
     Args:
         dataset: What is trained on.
-        images_per_rank: Views of a rank's batch, at most.
-        seed: Start of the random numbers.
-        resolutions: Widths and heights of which each batch has one; none leave it to the data set.
-        rank: Which rank this is.
-        world_size: Ranks.
-        limit_batches: Batches of an epoch, at most; None for all.
+        sampler: Plans its epochs, for this rank.
         num_workers: Processes that read; 0 reads in this one.
         device: Where batches go to: for a GPU they come in pinned memory; None says nothing.
-
-    Raises:
-        ConfigError: A sample has more views at least than `images_per_rank`.
     """
 
     def __init__(
-        self,
-        dataset: ViewDataset,
-        *,
-        images_per_rank: int,
-        seed: int,
-        resolutions: Sequence[tuple[int, int]] = (),
-        rank: int = 0,
-        world_size: int = 1,
-        limit_batches: int | None = None,
-        num_workers: int,
-        device: torch.device | None,
+        self, dataset: ViewDataset, sampler: BudgetBatchSampler, *, num_workers: int, device: torch.device | None
     ) -> None:
-        self._sampler = BudgetBatchSampler(
-            dataset,
-            images_per_rank=images_per_rank,
-            seed=seed,
-            resolutions=resolutions,
-            rank=rank,
-            world_size=world_size,
-            limit_batches=limit_batches,
-        )
-        self._reader = BatchReader(dataset, self._sampler, num_workers=num_workers, device=device)
+        self._sampler = sampler
+        self._reader = BatchReader(dataset, sampler, num_workers=num_workers, device=device)
 
     @property
     def waited_s(self) -> float:

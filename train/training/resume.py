@@ -23,13 +23,12 @@ def checkpoint_to_resume(folder: Path, resume: str) -> tuple[Path | None, list[D
         DataError: There are only damaged ones, or the file is damaged.
         ConfigError: The folder holds a run that must not go on, or there is no such file.
     """
-    found, damaged = resumable(folder)
     if resume not in ("auto", "never"):
         if not Path(resume).is_file():
             raise ConfigError(
                 "train_params.resume", f"{resume} is not there", expected="auto, never, or a file", remedy="correct it"
             )
-        if found and Path(resume).absolute().parent != folder:
+        if Path(resume).absolute().parent != folder and any(folder.glob("checkpoint-*.pth")):
             raise ConfigError(
                 "output_dir",
                 f"{folder} holds a run of its own",
@@ -38,6 +37,7 @@ def checkpoint_to_resume(folder: Path, resume: str) -> tuple[Path | None, list[D
             )
         read_checkpoint(Path(resume))
         return Path(resume), []
+    found, damaged = resumable(folder)
     if resume == "never" and (found or damaged):
         raise ConfigError(
             "train_params.resume",

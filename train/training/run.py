@@ -19,6 +19,7 @@ from train.evaluation.measure import measure
 from train.models.pretrained import load_pretrained
 from train.sampling.eval_batches import eval_batches
 from train.sampling.loader import TrainLoader, test_loader
+from train.sampling.sampler import BudgetBatchSampler
 from train.settings.finetune import FinetuneConfig
 from train.settings.train_params import TrainParams
 from train.training.ema import MovingAverage
@@ -53,6 +54,15 @@ def train(config: FinetuneConfig, folder: Path, ranks: Ranks, stop_requested: Ca
     # All ranks go by what rank 0 finds: it replaces files while others may still look.
     checkpoint, damaged = ranks.broadcast(checkpoint_to_resume(folder, params.resume) if ranks.is_main else (None, []))
     samples, test_samples = config.dataset.train_dataset(), config.dataset.test_dataset()
+    sampler = BudgetBatchSampler(
+        samples,
+        images_per_rank=params.max_num_of_imgs_per_gpu,
+        seed=params.seed,
+        resolutions=[(width, height) for width, height in params.resolutions],
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+        limit_batches=params.limit_train_batches,
+    )
 
     torch.manual_seed(params.seed)
     network: nn.Module = config.model.build()
@@ -88,17 +98,7 @@ def train(config: FinetuneConfig, folder: Path, ranks: Ranks, stop_requested: Ca
     if ranks.is_main:  # not before: a run that is refused leaves the folder as it is
         for name, text in run_record(config).items():
             write_atomic(folder / name, text)
-    loader = TrainLoader(
-        samples,
-        images_per_rank=params.max_num_of_imgs_per_gpu,
-        seed=params.seed,
-        resolutions=[(width, height) for width, height in params.resolutions],
-        rank=ranks.rank,
-        world_size=ranks.world_size,
-        limit_batches=params.limit_train_batches,
-        num_workers=config.machine["loader_workers"],
-        device=ranks.device,
-    )
+    loader = TrainLoader(samples, sampler, num_workers=config.machine["loader_workers"], device=ranks.device)
     log = RunLog(folder if ranks.is_main else None, step=progress.step, evaluations=progress.evaluated)
     with log, loader:
         log.say(samples.summary())

@@ -20,11 +20,13 @@ from mapanything_data.errors import DataError
 from train.sampling.loader import TrainLoader
 from train.sampling.loader import test_loader as reader_of
 from train.sampling.packing import pack_views, unpack_views
+from train.sampling.sampler import BudgetBatchSampler
 
 
 def loader(dataset=None, **options):
     dataset = dataset or ToySamples([(2, 4)] * 20)
-    return TrainLoader(dataset, **{"images_per_rank": 8, "seed": 1, "num_workers": 0, "device": None} | options)
+    reading = {"num_workers": options.pop("num_workers", 0), "device": options.pop("device", None)}
+    return TrainLoader(dataset, BudgetBatchSampler(dataset, **{"images_per_rank": 8, "seed": 1} | options), **reading)
 
 
 def content(pairs):
@@ -200,9 +202,12 @@ TRAINING = """
 import time
 from toy_samples import ToySamples
 from train.sampling.loader import TrainLoader
+from train.sampling.sampler import BudgetBatchSampler
 
 if __name__ == "__main__":
-    loader = TrainLoader(ToySamples([(2, 2)] * 100), images_per_rank=2, seed=0, num_workers=1, device=None)
+    samples = ToySamples([(2, 2)] * 100)
+    sampler = BudgetBatchSampler(samples, images_per_rank=2, seed=0)
+    loader = TrainLoader(samples, sampler, num_workers=1, device=None)
     for _, batch in loader.epoch(0):
         print(int(batch[0]["process"][0]), flush=True)
         time.sleep(0.1)
