@@ -8,7 +8,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-EXTRAS := media,sim,torch,train,slurm,docs,dev
+EXTRAS := media,sim,droid,upload,torch,train,slurm,docs,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-train test test-slow test-cluster test-hydra-next lint docs bench clean

@@ -57,8 +57,10 @@ class MissingDependencyError(UserError):
 EXTRAS = {
     "av": "media",
     "cv2": "media",
-    "huggingface_hub": "train",
+    "h5py": "droid",
+    "huggingface_hub": "upload",
     "isal": "media",
+    "mcap": "droid",
     "mujoco": "sim",
     "ray": "ray",
     "safetensors": "train",

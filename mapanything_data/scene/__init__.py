@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mapanything_data.scene.box import Box3D
 from mapanything_data.scene.camera import NO_DISTORTION, Camera, Distortion
+from mapanything_data.scene.contact import ContactMotion, StaticCamera, WristCamera
 from mapanything_data.scene.detections import Detections
 from mapanything_data.scene.episode import Episode
 from mapanything_data.scene.frame import Frame, View
@@ -15,6 +16,7 @@ __all__ = [
     "NO_DISTORTION",
     "Box3D",
     "Camera",
+    "ContactMotion",
     "Detections",
     "Distortion",
     "Episode",
@@ -22,6 +24,8 @@ __all__ = [
     "PointCloud",
     "Pose",
     "Snapshot",
+    "StaticCamera",
     "Tracks",
     "View",
+    "WristCamera",
 ]
