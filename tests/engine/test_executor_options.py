@@ -19,7 +19,7 @@ from mapanything_data.errors import ConfigError
     [
         (InlineExecutor, "cores", -1),
         (ProcessesExecutor, "workers", -1),
-        (ProcessesExecutor, "gpus", -1),
+        (ProcessesExecutor, "gpus", -2),
         (ProcessesExecutor, "shards", -1),
         (RayExecutor, "workers", -1),
         (RayExecutor, "cores", 0),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from planted_work import PlantedItem, PlantedWork
 
 from mapanything_data.engine import RunOptions, run
 from mapanything_data.engine.executors.processes import ProcessesExecutor
+from mapanything_data.engine.gpus import allowed_gpus
 
 
 @dataclass
@@ -55,6 +58,42 @@ def test_without_gpus_the_environment_stays_as_it_is(work):
     seen = seen_by_workers(work, ProcessesExecutor(workers=2))
 
     assert {entry["CUDA_VISIBLE_DEVICES"] for entry in seen.values()} == {None}
+
+
+def test_gpus_are_found_and_each_gets_its_number_of_workers(work, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-aa,GPU-bb")
+
+    seen = seen_by_workers(work, ProcessesExecutor(workers=7, gpus=-1, workers_per_gpu=2))
+
+    assert sorted(entry["CUDA_VISIBLE_DEVICES"] for entry in seen.values()) == ["GPU-aa"] * 2 + ["GPU-bb"] * 2
+
+
+def test_where_no_gpu_is_found_the_number_of_workers_decides(work, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+    seen = seen_by_workers(work, ProcessesExecutor(workers=2, gpus=-1, workers_per_gpu=3))
+
+    assert [entry["CUDA_VISIBLE_DEVICES"] for entry in seen.values()] == ["", ""]
+
+
+def test_the_driver_tells_which_gpus_there_are(tmp_path, monkeypatch):
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\nprintf '0\\n1\\n2\\n'\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    found = subprocess.run(
+        [sys.executable, "-c", "from mapanything_data.engine.gpus import allowed_gpus; print(allowed_gpus())"],
+        env={name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert found.stdout == "['0', '1', '2']\n"
+
+
+@pytest.mark.parametrize(("visible", "gpus"), [("2,0", ["2", "0"]), ("-1", []), ("", []), ("1,-1,3", ["1"])])
+def test_cuda_visible_devices_ends_at_the_first_name_that_is_none(visible, gpus):
+    assert allowed_gpus({"CUDA_VISIBLE_DEVICES": visible}) == gpus
 
 
 def test_workers_share_the_cores(work):

@@ -18,6 +18,7 @@ from types import FrameType
 from mapanything_data.config import component
 from mapanything_data.engine.cores import allowed_cores, cores_per_worker
 from mapanything_data.engine.deaths import Deaths
+from mapanything_data.engine.gpus import allowed_gpus
 from mapanything_data.engine.options import require_at_least
 from mapanything_data.engine.shard import Shard, ShardTask
 
@@ -34,13 +35,16 @@ class ProcessesExecutor:
     workers: int = 0
     """Number of processes; 0 takes one for each allowed core."""
     gpus: int = 0
-    """GPUs to share out: worker i sees GPU i modulo this number and no other; 0 leaves GPUs alone."""
+    """GPUs to share out: worker i sees GPU i modulo this number and no other; 0 leaves GPUs alone, -1 finds them."""
+    workers_per_gpu: int = 0
+    """Processes for each GPU that is shared out; 0, or where there is no GPU, leaves their number to `workers`."""
     shards: int = 0
     """Into how many parts the items are split; 0 takes 16 for each worker."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense."""
-        require_at_least(0, workers=self.workers, gpus=self.gpus, shards=self.shards)
+        require_at_least(0, workers=self.workers, workers_per_gpu=self.workers_per_gpu, shards=self.shards)
+        require_at_least(-1, gpus=self.gpus)
 
     def worker_cores(self) -> int:
         """Cores that an item may use."""
@@ -80,14 +84,21 @@ class ProcessesExecutor:
                 worker.join()
 
     def _worker_count(self) -> int:
-        return self.workers or allowed_cores()
+        return len(self._gpus()) * self.workers_per_gpu or self.workers or allowed_cores()
+
+    def _gpus(self) -> list[str]:
+        """The GPUs to share out; a number that was asked for is believed where no driver lists any."""
+        if not self.gpus:
+            return []
+        found = allowed_gpus()
+        if self.gpus < 0:
+            return found
+        return found[: self.gpus] or [str(gpu) for gpu in range(self.gpus)]
 
     def _environment(self, slot: int) -> dict[str, str]:
         environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(self.worker_cores()))}
-        if self.gpus:
-            visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-            devices = [device for device in visible if device] or [str(gpu) for gpu in range(self.gpus)]
-            environment["CUDA_VISIBLE_DEVICES"] = devices[slot % min(self.gpus, len(devices))]
+        if gpus := self._gpus():
+            environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
         return environment
 
 
