@@ -1,0 +1,364 @@
+"""What is made of one episode: intrinsics, depth videos, contact tracks, and the judgement of its quality."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapanything_data.engine import Report, Stats
+from mapanything_data.errors import DataError, UserError
+from mapanything_data.geometry.contact_tracks import occluded_by_depth, project_tracks
+from mapanything_data.geometry.normalised_flow import cumulative_distance_mm
+from mapanything_data.labelers.contact_tracks import ContactTracksLabeler
+from mapanything_data.labelers.episode_quality import (
+    alignment_quality,
+    baseline_of,
+    calibration_quality,
+    episode_score,
+    motion_quality,
+)
+from mapanything_data.scene import ContactMotion
+from mapanything_data.sources.droid_intrinsics import IntrinsicsOptions, find_intrinsics
+from mapanything_data.sources.episodes import EpisodeSource
+from mapanything_data.storage.atomic import remove_unfinished
+from mapanything_data.storage.contact_tracks import write_tracks
+from mapanything_data.storage.depth_video import DepthVideoReader, DepthVideoWriter
+from mapanything_data.storage.droid import (
+    CameraIntrinsics,
+    EpisodeFiles,
+    MissingIntrinsics,
+    Trajectory,
+    read_intrinsics,
+    write_intrinsics,
+)
+from mapanything_data.storage.droid.clock import Aligned, CaptureClock, aligned, capture_clock, frame_rate
+from mapanything_data.storage.droid.episodes import read_metadata
+from mapanything_data.storage.droid.extrinsics import write_extrinsics
+from mapanything_data.storage.droid.layout import (
+    DEPTH_VIDEO,
+    EXTRINSICS,
+    INTRINSICS,
+    QUALITY,
+    TRACKS,
+    camera_folder,
+)
+from mapanything_data.storage.droid.trajectory import read_trajectory
+from mapanything_data.storage.provenance import plain
+from mapanything_data.storage.tables import read_json, write_json
+
+STEPS = ("intrinsics", "depth", "tracks")
+"""In the order in which they need each other."""
+QUALITY_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeOptions:
+    """What is made of every episode.
+
+    Attributes:
+        steps: Some of `STEPS`, in their order.
+        source: What reads the cameras' recordings.
+        intrinsics: Who is asked for intrinsics.
+        labeler: The tracks.
+        format: Of tracks.npz, full or compact.
+        depth_scale: Metres of one unit of a depth video.
+        scratch: Folder on a fast disk for files that are being written; empty for none.
+        again: Whether to make what is finished, too.
+    """
+
+    steps: tuple[str, ...]
+    source: EpisodeSource
+    intrinsics: IntrinsicsOptions
+    labeler: ContactTracksLabeler
+    format: str
+    depth_scale: float
+    scratch: str
+    again: bool
+
+
+def missing_steps(options: EpisodeOptions, folder: Path) -> list[str]:
+    """The steps that an episode lacks, which the quality.json in its folder tells."""
+    if options.again:
+        return list(options.steps)
+    finished = _finished_steps(_read_quality(folder))
+    missing = {step for step in options.steps if step not in finished}
+    if "depth" in missing and options.labeler.occlusion_m > 0 and "tracks" in options.steps:
+        missing.add("tracks")  # what hides a point is told by depth
+    return [step for step in STEPS if step in missing]
+
+
+def make_episode(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, report: Report) -> Stats:
+    """Make what an episode lacks; quality.json, written last, says what is done.
+
+    Args:
+        options: What is made.
+        episode: Where it was recorded.
+        folder: Its folder in the tree of what is made.
+        report: Told how far the episode is.
+
+    Returns:
+        Frames, and the seconds of every step.
+
+    Raises:
+        DataError: The episode cannot be read, or the depth of a camera cannot be made; the rest is there.
+    """
+    seconds: dict[str, float] = {}
+    with _timed("read", seconds):
+        making = _begin(options, episode, folder, report)
+    steps = missing_steps(options, folder)
+    for step in steps:
+        with _timed(step, seconds):
+            _MAKERS[step](making)
+    with _timed("quality", seconds):
+        _judge(making)
+        _finish(making, steps)
+    if making.failures:
+        raise DataError(
+            episode.folder,
+            "; ".join(f"camera {serial}: {reason}" for serial, reason in making.failures.items()),
+            expected="a recording of every camera that can be read",
+            remedy="mend the recordings and use retry=failed; everything else of the episode is done",
+        )
+    return {"frames": len(making.trajectory), **seconds}
+
+
+@dataclass(slots=True)
+class _Making:
+    """An episode that is being made.
+
+    Attributes:
+        quality: What quality.json will say; steps add what they find.
+        failures: Serial to why a camera's depth could not be made.
+    """
+
+    options: EpisodeOptions
+    episode: EpisodeFiles
+    folder: Path
+    report: Report
+    trajectory: Trajectory
+    clock: CaptureClock
+    quality: dict[str, Any]
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def camera_file(self, serial: str, name: str) -> Path:
+        return self.folder / camera_folder(serial) / name
+
+    def known_intrinsics(self) -> dict[str, CameraIntrinsics]:
+        files = {serial: self.camera_file(serial, INTRINSICS) for serial in self.trajectory.cameras}
+        return {serial: read_intrinsics(path) for serial, path in files.items() if path.exists()}
+
+
+def _begin(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, report: Report) -> _Making:
+    trajectory = read_trajectory(episode.trajectory)
+    clock = capture_clock(trajectory)
+    metadata = read_metadata(episode)
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder)
+    known = {} if options.again else _read_quality(folder)
+    quality = {
+        "version": QUALITY_VERSION,
+        "steps": list(_finished_steps(known)),
+        "episode": {
+            "uuid": episode.uuid,
+            "lab": episode.lab,
+            "outcome": episode.outcome,
+            "date": episode.date,
+            "metadata": metadata,
+        },
+        "num_frames": len(trajectory),
+        "fps": frame_rate(clock.times) if len(trajectory) > 1 else None,
+        "remarks": [*trajectory.remarks, *clock.remarks],
+        "stale_serials": list(trajectory.stale_serials),
+        "cameras": {
+            serial: {**known.get("cameras", {}).get(serial, {}), "kind": camera.kind, "problem": camera.problem or None}
+            for serial, camera in trajectory.cameras.items()
+        },
+        "motion": known.get("motion"),
+    }
+    return _Making(options, episode, folder, report, trajectory, clock, quality)
+
+
+def _make_intrinsics(making: _Making) -> None:
+    for serial, camera in making.trajectory.cameras.items():
+        found = find_intrinsics(making.options.intrinsics, making.episode, camera)
+        path = making.camera_file(serial, INTRINSICS)
+        if isinstance(found, MissingIntrinsics):
+            path.unlink(missing_ok=True)
+            told: dict[str, Any] = {"provider": None, "tried": dict(found.tried)}
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            remove_unfinished(path.parent)
+            write_intrinsics(path, found)
+            told = {"provider": found.provider, "model": found.model, "approximate": found.is_approximate}
+        making.quality["cameras"][serial]["intrinsics"] = told
+
+
+def _make_depth(making: _Making) -> None:
+    known = making.known_intrinsics()
+    serials = list(making.trajectory.cameras)
+    for number, serial in enumerate(serials):
+        video = making.camera_file(serial, DEPTH_VIDEO)
+        if video.exists() and not making.options.again:  # its meta was written before it
+            continue
+        told = making.quality["cameras"][serial]
+        try:
+            told["depth"] = _write_depth(making, serial, known.get(serial), video, number / len(serials))
+        except UserError as error:
+            told["depth"] = {"failed": str(error)}
+            making.failures[serial] = str(error).splitlines()[0]
+
+
+def _write_depth(
+    making: _Making, serial: str, intrinsics: CameraIntrinsics | None, video: Path, before: float
+) -> dict[str, Any]:
+    """Write the depth video of one camera; `before` is the share of the step that is done already."""
+    options, trajectory = making.options, making.trajectory
+    camera = trajectory.cameras[serial]
+    if intrinsics and intrinsics.baseline is None:
+        intrinsics = replace(intrinsics, baseline=baseline_of(camera))
+    with options.source.open_recording(making.episode, serial, intrinsics) as recording:
+        frames = iter(recording.frames())
+        first = next(frames, None)
+        if first is None or first.depth is None:
+            raise DataError(making.episode.folder, "has no frames", remedy="restore the recording")
+        times = camera.capture_times if serial in making.clock.serials else making.clock.times
+        assert times is not None  # cameras of the clock have times
+        height, width = first.depth.shape
+        with DepthVideoWriter(
+            video,
+            width,
+            height,
+            making.quality["fps"] or 1.0,
+            scale=options.depth_scale,
+            timestamps=_times_of(recording.frame_count, times),
+            camera=recording.camera,
+            method=recording.depth_method,
+            scratch=options.scratch,
+        ) as writer:
+            writer.write(first.depth)
+            for frame in frames:
+                assert frame.depth is not None  # a source gives depth with every frame or with none
+                writer.write(frame.depth)
+                made = writer.frame_count / max(len(trajectory), recording.frame_count)
+                making.report(before + made / len(trajectory.cameras))
+        counts = writer.counts
+        return {
+            "frames": writer.frame_count,
+            "steps": len(trajectory),
+            "method": recording.depth_method,
+            "invalid_share": counts.invalid_share,
+            "saturated": counts.saturated,
+        }
+
+
+def _times_of(frames: int, times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Times of the frames of a video, which is often one frame short and never much longer than its episode."""
+    if frames <= len(times):
+        return times[:frames]
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+    return np.concatenate([times, times[-1] + step * np.arange(1, frames - len(times) + 1)])
+
+
+def _make_tracks(making: _Making) -> None:
+    labeler, trajectory = making.options.labeler, making.trajectory
+    states = aligned(trajectory, labeler.align, making.clock)
+    motion = labeler.motion(trajectory, states, making.known_intrinsics())
+    occluded = {serial: hidden for serial in motion.cameras if (hidden := _occluded(making, motion, serial)) is not None}
+    write_tracks(
+        making.folder / TRACKS,
+        motion,
+        format=making.options.format,
+        occluded=occluded,
+        settings=plain(labeler),
+    )
+    _write_extrinsics(making, states)
+    for serial, camera in making.quality["cameras"].items():
+        camera["tracks_2d"] = _coverage(motion, serial, occluded.get(serial)) if serial in motion.cameras else None
+    length = float(cumulative_distance_mm(motion)[-1])
+    making.quality["motion"] = motion_quality(trajectory, motion, length)
+
+
+def _occluded(making: _Making, motion: ContactMotion, serial: str) -> NDArray[np.bool_] | None:
+    """Which points a camera's depth hides; None where that is not asked for or there is no depth."""
+    tolerance, video = making.options.labeler.occlusion_m, making.camera_file(serial, DEPTH_VIDEO)
+    if not tolerance or not video.exists():
+        return None
+    with DepthVideoReader(video) as reader:
+        mounted = motion.cameras[serial]
+        if reader.meta.camera:  # depth is measured in rectified pictures, whatever the tracks are drawn in
+            mounted = replace(mounted, camera=reader.meta.camera)
+        seen = replace(motion, cameras={serial: mounted})
+        return occluded_by_depth(seen, serial, zip(range(len(motion)), reader, strict=False), tolerance)
+
+
+def _coverage(motion: ContactMotion, serial: str, occluded: NDArray[np.bool_] | None) -> dict[str, float]:
+    tracks = project_tracks(motion, serial)
+    shares = {
+        "in_front_share": float(tracks.is_in_front.mean()),
+        "in_image_share": float(tracks.is_in_image.mean()),
+    }
+    return shares if occluded is None else {**shares, "occluded_share": float(occluded.mean())}
+
+
+def _write_extrinsics(making: _Making, states: Aligned) -> None:
+    raise NotImplementedError
+
+
+def _judge(making: _Making) -> None:
+    """Bring together what the steps, now and before, say of the episode."""
+    quality, trajectory, known = making.quality, making.trajectory, making.known_intrinsics()
+    cameras = quality["cameras"]
+    for serial, camera in trajectory.cameras.items():
+        cameras[serial]["calibration"] = calibration_quality(camera, known.get(serial))
+    quality["cameras_with_2d_tracks"] = [serial for serial, told in cameras.items() if told.get("tracks_2d")]
+    quality["cameras_without_intrinsics"] = [serial for serial in cameras if serial not in known]
+    quality["alignment"] = alignment_quality(trajectory, making.clock, making.options.labeler.align)
+    scores = {
+        "calibration": min((told["calibration"]["score"] for told in cameras.values() if told["calibration"]), default=None),
+        "coverage": max((told["tracks_2d"]["in_image_share"] for told in cameras.values() if told.get("tracks_2d")), default=None),
+        "alignment": quality["alignment"]["score"],
+        "motion": quality["motion"]["score"] if quality["motion"] else None,
+    }
+    quality["scores"] = scores
+    quality["score"] = episode_score(scores)
+
+
+def _finish(making: _Making, made: Sequence[str]) -> None:
+    finished = {*making.quality["steps"], *made}
+    if "intrinsics" in made:
+        finished -= {"tracks"} - {*made}  # tracks of other intrinsics are of no use
+    if making.failures:
+        finished -= {"depth"}
+    making.quality["steps"] = [step for step in STEPS if step in finished]
+    write_json(making.folder / QUALITY, making.quality)
+
+
+def _read_quality(folder: Path) -> dict[str, Any]:
+    """What quality.json says; empty where there is none that can be read."""
+    try:
+        quality = read_json(folder / QUALITY)
+    except DataError:
+        return {}
+    return quality if isinstance(quality, dict) and quality.get("version") == QUALITY_VERSION else {}
+
+
+def _finished_steps(quality: dict[str, Any]) -> Collection[str]:
+    steps = quality.get("steps")
+    return steps if isinstance(steps, list) else ()
+
+
+@contextmanager
+def _timed(step: str, seconds: dict[str, float]) -> Iterator[None]:
+    clock = time.perf_counter()
+    yield
+    seconds[f"{step}_s"] = time.perf_counter() - clock
+
+
+_MAKERS = {"intrinsics": _make_intrinsics, "depth": _make_depth, "tracks": _make_tracks}
