@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mapanything_data.storage.droid.clock import Aligned, CaptureClock, aligned, capture_clock, frame_rate
+from mapanything_data.storage.droid.episodes import Found, find_episodes, read_metadata
 from mapanything_data.storage.droid.intrinsics import (
     CameraIntrinsics,
     MissingIntrinsics,
@@ -9,16 +11,25 @@ from mapanything_data.storage.droid.intrinsics import (
     write_intrinsics,
 )
 from mapanything_data.storage.droid.layout import CameraFiles, DroidDataset, EpisodeFiles
-from mapanything_data.storage.droid.trajectory import RecordedCamera, Trajectory
+from mapanything_data.storage.droid.trajectory import RecordedCamera, Trajectory, read_trajectory
 
 __all__ = [
+    "Aligned",
     "CameraFiles",
     "CameraIntrinsics",
+    "CaptureClock",
     "DroidDataset",
     "EpisodeFiles",
+    "Found",
     "MissingIntrinsics",
     "RecordedCamera",
     "Trajectory",
+    "aligned",
+    "capture_clock",
+    "find_episodes",
+    "frame_rate",
     "read_intrinsics",
+    "read_metadata",
+    "read_trajectory",
     "write_intrinsics",
 ]
