@@ -59,9 +59,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove temporary files that a kill left in `folder`; only for a folder that nobody else writes to."""
-    for leftover in folder.glob(f"{_PREFIX}*"):
+def remove_unfinished(folder: Path, name: str = "*") -> None:
+    """Remove temporary files that a kill left in `folder`, of all names or of one that nobody else writes to."""
+    for leftover in folder.glob(f"{_PREFIX}*-{name}"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
