@@ -7,7 +7,7 @@ Each part has its measured numbers and a score from 0 to 1, which says 0.5 where
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -35,14 +35,10 @@ def calibration_quality(camera: RecordedCamera, intrinsics: CameraIntrinsics | N
         baseline_mm, expected_baseline_mm, baseline_error_mm, rotation_disagreement_deg between the two eyes, which
         look in one direction, and the score; None where the right eye has no pose.
     """
-    if camera.kind == "wrist":
-        left, right = camera.T_flange_camera, camera.T_flange_right
-    else:
-        left, right = (T if T is None else T[0] for T in (camera.T_world_camera, camera.T_world_right))
-    if left is None or right is None:
+    T_left_right = _T_left_right(camera)
+    if T_left_right is None:
         return None
-    T_left_right = invert(left) @ right
-    baseline = float(np.linalg.norm(T_left_right[:3, 3])) * 1000
+    baseline = 1000 * float(np.linalg.norm(T_left_right[:3, 3]))
     known = intrinsics.baseline if intrinsics else None
     expected = known * 1000 if known else NOMINAL_BASELINE_MM[camera.kind]
     # Of a rotation matrix R, 2 sin(angle) is the length of its skew part and 1 + 2 cos(angle) its trace.
@@ -121,9 +117,21 @@ def episode_score(parts: Mapping[str, float | None]) -> float:
     return math.prod(known) ** (1 / len(known)) if known else 0.0
 
 
-def worst_calibration(cameras: Sequence[Mapping[str, float] | None]) -> float | None:
-    """The lowest score of cameras whose calibration could be judged."""
-    return min((camera["score"] for camera in cameras if camera), default=None)
+def recorded_baseline(camera: RecordedCamera) -> float | None:
+    """Metres between the two eyes as hand-eye calibration found them; None where the right eye has no pose."""
+    T_left_right = _T_left_right(camera)
+    return None if T_left_right is None else float(np.linalg.norm(T_left_right[:3, 3]))
+
+
+def _T_left_right(camera: RecordedCamera) -> Floats | None:
+    if camera.kind == "wrist":
+        left, right = camera.T_flange_camera, camera.T_flange_right
+    else:
+        left, right = (T if T is None else T[0] for T in (camera.T_world_camera, camera.T_world_right))
+    if left is None or right is None:
+        return None
+    T: Floats = invert(left) @ right
+    return T
 
 
 def _speed(trajectory: Trajectory) -> Floats:

@@ -19,7 +19,7 @@ from mapanything_data.geometry.normalised_flow import cumulative_distance_mm
 from mapanything_data.labelers.contact_tracks import ContactTracksLabeler
 from mapanything_data.labelers.episode_quality import (
     alignment_quality,
-    baseline_of,
+    recorded_baseline,
     calibration_quality,
     episode_score,
     motion_quality,
@@ -222,7 +222,7 @@ def _write_depth(
     options, trajectory = making.options, making.trajectory
     camera = trajectory.cameras[serial]
     if intrinsics and intrinsics.baseline is None:
-        intrinsics = replace(intrinsics, baseline=baseline_of(camera))
+        intrinsics = replace(intrinsics, baseline=recorded_baseline(camera))
     with options.source.open_recording(making.episode, serial, intrinsics) as recording:
         frames = iter(recording.frames())
         first = next(frames, None)

@@ -14,7 +14,7 @@ from mapanything_data.engine import Report, RunOptions, Stats
 from mapanything_data.errors import ConfigError, DataError, require, require_option
 from mapanything_data.labelers.contact_tracks import ContactTracksLabeler
 from mapanything_data.sources.episodes import EpisodeSource
-from mapanything_data.stages.droid_episode import STEPS, EpisodeOptions, finished_steps, make_episode
+from mapanything_data.stages.droid_episode import STEPS, EpisodeOptions, make_episode, missing_steps
 from mapanything_data.stages.execute import absolute_path, execute, folder_of, require_choice, say
 from mapanything_data.stages.track_tables import write_tables
 from mapanything_data.storage.droid import DroidDataset, EpisodeFiles
@@ -45,7 +45,7 @@ class TracksConfig(RunOptions):
     executor: Any = "???"
     """Where the work runs."""
     steps: list[str] = field(default_factory=lambda: ["intrinsics", "tracks"])
-    """What is made: intrinsics, depth, tracks, preview, upload."""
+    """What is made: intrinsics, depth, tracks, upload."""
     episode: str = ""
     """Uuid of one episode, or a pattern such as AUTOLab+*; empty takes all."""
     format: str = "full"
@@ -126,7 +126,7 @@ class TracksWork:
 
     def done(self, item: TracksItem) -> bool:
         """Whether the episode's quality.json says that all steps are done."""
-        return item.episode is not None and not self._missing(item.episode)
+        return item.episode is not None and not missing_steps(self.options, self.output / item.episode.output)
 
     def setup(self) -> None:
         """Make sure that what reads the recordings is there.
@@ -135,7 +135,8 @@ class TracksWork:
             MissingDependencyError: A package is not installed.
         """
         require("h5py", "isal")
-        if {"depth", "preview"} & set(self.options.steps):
+        self.options.intrinsics.setup()
+        if "depth" in self.options.steps:
             self.options.source.setup()
 
     def run(self, item: TracksItem, report: Report) -> Stats:
@@ -147,13 +148,7 @@ class TracksWork:
         if item.episode is None:
             assert item.broken is not None  # one of the two is given
             raise item.broken
-        return make_episode(
-            self.options, item.episode, self.output / item.episode.output, self._missing(item.episode), report
-        )
-
-    def _missing(self, episode: EpisodeFiles) -> list[str]:
-        finished = () if self.options.again else finished_steps(self.output / episode.output)
-        return [step for step in self.options.steps if step not in finished]
+        return make_episode(self.options, item.episode, self.output / item.episode.output, report)
 
     def _begin(self) -> None:
         settings = self._settings()
