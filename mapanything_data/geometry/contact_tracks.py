@@ -91,7 +91,8 @@ def tracks_at(T_world_gripper: Floats, gripper_positions: Floats, pad_points: Fl
 def mean_of_pads(pad_points: Floats) -> Floats:
     """The mean of each pad's points, [2, 3] float64, exactly rounded whatever the order."""
     sums = [[math.fsum(pad[:, axis]) for axis in range(3)] for pad in pad_points]
-    return np.array(sums) / pad_points.shape[1]
+    means: Floats = np.array(sums) / pad_points.shape[1]
+    return means
 
 
 def contact_centroids(T_world_gripper: Floats, gripper_positions: Floats, pad_points: Floats) -> Floats:
@@ -166,7 +167,7 @@ def occluded_by_depth(
 
 def compose(T_a_b: Floats, T_b_c: Floats) -> Floats:
     """`T_a_c` [..., 4, 4] float64 of two rigid transforms whose leading axes broadcast, added up in a fixed order."""
-    R, t = T_a_b[..., :3, :3], T_a_b[..., :3, 3]
+    R: Floats = T_a_b[..., :3, :3]
     rotation = (
         R[..., :, 0, None] * T_b_c[..., None, 0, :3]
         + R[..., :, 1, None] * T_b_c[..., None, 1, :3]
@@ -174,7 +175,7 @@ def compose(T_a_b: Floats, T_b_c: Floats) -> Floats:
     )
     T = np.zeros((*rotation.shape[:-2], 4, 4))
     T[..., :3, :3] = rotation
-    T[..., :3, 3] = _turned(R, T_b_c[..., :3, 3]) + t
+    T[..., :3, 3] = _moved(T_a_b, T_b_c[..., :3, 3])
     T[..., 3, 3] = 1.0
     return T
 
@@ -186,14 +187,14 @@ def with_origin(T: Floats, origin: Floats) -> Floats:
         T: [..., 4, 4].
         origin: [..., 3], metres, in the frame that T comes from.
     """
-    frames = T.copy()
+    frames: Floats = T.copy()
     frames[..., :3, 3] = _moved(T, origin)
     return frames
 
 
 def _inverse(T: Floats) -> Floats:
     back = np.zeros(T.shape)
-    R_back = np.swapaxes(T[..., :3, :3], -1, -2)
+    R_back: Floats = np.swapaxes(T[..., :3, :3], -1, -2)
     back[..., :3, :3] = R_back
     back[..., :3, 3] = -_turned(R_back, T[..., :3, 3])
     back[..., 3, 3] = 1.0

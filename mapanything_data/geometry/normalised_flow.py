@@ -75,8 +75,8 @@ def counted_steps(
             below 0.02 mm, and the smallest motion is 0.25 mm.
         count_disabled: Whether to count what moves while the operator held the robot still.
         count_gripper: Whether to count steps in which only the fingers move, which takes the centroid up to 14 mm along
-            the gripper's axis. The points do move then, by up to 42 mm; uncounted, that is a jump from one sample to the
-            next.
+            the gripper's axis. The points do move then, by up to 42 mm; uncounted, that is a jump between two
+            samples.
 
     Returns:
         [T] bool; the first is False, since no step leads there.
@@ -114,10 +114,8 @@ def normalised_flow(motion: ContactMotion) -> NormalisedFlow:
         ValueError: The motion has no steps.
         ConfigError: `step_mm` makes more samples than fit.
     """
-    if not len(motion):
-        raise ValueError("the motion has no steps, expected at least one")
     distance = cumulative_distance_mm(motion)
-    samples = sample_distances_mm(float(distance[-1]), motion.step_mm, 6 * motion.pad_points.shape[1])
+    samples = _sample_distances_mm(motion, distance)
     before = np.searchsorted(distance, samples, side="right") - 1
     after = np.minimum(before + 1, len(motion) - 1)
     gap = distance[after] - distance[before]
@@ -138,23 +136,33 @@ def normalised_flow(motion: ContactMotion) -> NormalisedFlow:
     )
 
 
-def sample_distances_mm(length_mm: float, step_mm: float, values_per_sample: int) -> Floats:
-    """0, step, 2 step and so on, and the end: [M] float64, at least two.
+def require_samples_fit(motion: ContactMotion) -> None:
+    """Refuse a motion that `normalised_flow` would refuse, without computing its flow.
 
     Raises:
-        ConfigError: There would be more values than fit.
+        ValueError: The motion has no steps.
+        ConfigError: `step_mm` makes more samples than fit.
     """
-    if not (length_mm / step_mm + 2) * values_per_sample <= MOST_VALUES:
+    _sample_distances_mm(motion, cumulative_distance_mm(motion))
+
+
+def _sample_distances_mm(motion: ContactMotion, distance_mm: Floats) -> Floats:
+    """0, step, 2 step and so on, and the end: [M] float64, at least two."""
+    if not len(distance_mm):
+        raise ValueError("the motion has no steps, expected at least one")
+    length, step = float(distance_mm[-1]), float(motion.step_mm)
+    most = MOST_VALUES // motion.pad_points.size
+    if not length / step + 2 <= most:
         raise ConfigError(
             "step_mm",
-            f"{step_mm} makes {length_mm / step_mm:.3g} samples of a way of {length_mm:.6g} mm",
-            expected=f"at most {MOST_VALUES // values_per_sample} samples, which is 2 GiB of normalised tracks",
+            f"{step:g} makes {length / step:.3g} samples of a way of {length:.6g} mm",
+            expected=f"at most {most} samples of {motion.pad_points.size // 3} points, 2 GiB of normalised tracks",
             remedy="choose a larger step_mm or fewer points",
         )
-    whole = math.floor(length_mm / step_mm + _ROUNDING)
-    multiples = np.arange(whole + 1) * step_mm
-    rest = length_mm - float(multiples[-1])
-    return multiples if whole and rest <= _ROUNDING * step_mm else np.append(multiples, length_mm)
+    whole = math.floor(length / step + _ROUNDING)
+    multiples: Floats = np.arange(whole + 1, dtype=np.float64) * step
+    is_complete = whole > 0 and length - multiples[-1] <= _ROUNDING * step
+    return multiples if is_complete else np.append(multiples, length)
 
 
 def _lengths_mm(vectors: Floats) -> Floats:
