@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mapanything_data.storage.depth_video.meta import DepthCounts, DepthMeta, meta_path, read_depth_meta
-from mapanything_data.storage.depth_video.quantise import MILLIMETRE
+from mapanything_data.storage.depth_video.meta import DepthMeta, meta_path, read_depth_meta
+from mapanything_data.storage.depth_video.quantise import MILLIMETRE, DepthCounts
 from mapanything_data.storage.depth_video.reader import DepthVideoReader
 from mapanything_data.storage.depth_video.verify import verify_depth_video
 from mapanything_data.storage.depth_video.writer import DepthVideoWriter
