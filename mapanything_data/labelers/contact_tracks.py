@@ -12,7 +12,7 @@ from mapanything_data.geometry.gripper import mount, sample_pad_points
 from mapanything_data.geometry.normalised_flow import counted_steps
 from mapanything_data.scene import ContactMotion, StaticCamera, WristCamera
 from mapanything_data.storage.droid import CameraIntrinsics, RecordedCamera, Trajectory
-from mapanything_data.storage.droid.clock import Aligned
+from mapanything_data.storage.droid.clock import Align, Aligned
 
 
 @component("labeler", "contact_tracks")
@@ -55,6 +55,11 @@ class ContactTracksLabeler:
         for name in ("mount_offset_m", "mount_yaw"):
             value = getattr(self, name)
             require_option(f"labeler.{name}", value, math.isfinite(value), "a number")
+
+    @property
+    def moments(self) -> Align:
+        """`align`, checked."""
+        return "state" if self.align == "state" else "capture"
 
     def motion(
         self, trajectory: Trajectory, states: Aligned, intrinsics: Mapping[str, CameraIntrinsics]

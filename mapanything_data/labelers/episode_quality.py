@@ -139,7 +139,8 @@ def _speed(trajectory: Trajectory) -> Floats:
     if len(trajectory) < 2:
         return np.zeros(len(trajectory))
     velocity = np.gradient(trajectory.T_world_flange[:, :3, 3], trajectory.state_times, axis=0)
-    return np.linalg.norm(velocity, axis=-1)
+    speed: Floats = np.linalg.norm(velocity, axis=-1)
+    return speed
 
 
 def _percentile(values: Floats, percent: float) -> float:

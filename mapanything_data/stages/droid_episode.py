@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,10 @@ from mapanything_data.geometry.normalised_flow import cumulative_distance_mm
 from mapanything_data.labelers.contact_tracks import ContactTracksLabeler
 from mapanything_data.labelers.episode_quality import (
     alignment_quality,
-    recorded_baseline,
     calibration_quality,
     episode_score,
     motion_quality,
+    recorded_baseline,
 )
 from mapanything_data.scene import ContactMotion
 from mapanything_data.sources.droid_intrinsics import IntrinsicsOptions, find_intrinsics
@@ -38,9 +38,9 @@ from mapanything_data.storage.droid import (
     read_intrinsics,
     write_intrinsics,
 )
-from mapanything_data.storage.droid.clock import Aligned, CaptureClock, aligned, capture_clock, frame_rate
+from mapanything_data.storage.droid.clock import CaptureClock, aligned, capture_clock, frame_rate
 from mapanything_data.storage.droid.episodes import read_metadata
-from mapanything_data.storage.droid.extrinsics import write_extrinsics
+from mapanything_data.storage.droid.extrinsics import CameraExtrinsics, write_extrinsics
 from mapanything_data.storage.droid.layout import (
     DEPTH_VIDEO,
     EXTRINSICS,
@@ -77,7 +77,7 @@ class EpisodeOptions:
     source: EpisodeSource
     intrinsics: IntrinsicsOptions
     labeler: ContactTracksLabeler
-    format: str
+    format: Literal["full", "compact"]
     depth_scale: float
     scratch: str
     again: bool
@@ -173,7 +173,7 @@ def _begin(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, report:
             "metadata": metadata,
         },
         "num_frames": len(trajectory),
-        "fps": frame_rate(clock.times) if len(trajectory) > 1 else None,
+        "fps": frame_rate(trajectory) if len(trajectory) > 1 else None,
         "remarks": [*trajectory.remarks, *clock.remarks],
         "stale_serials": list(trajectory.stale_serials),
         "cameras": {
@@ -268,9 +268,11 @@ def _times_of(frames: int, times: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _make_tracks(making: _Making) -> None:
     labeler, trajectory = making.options.labeler, making.trajectory
-    states = aligned(trajectory, labeler.align, making.clock)
+    states = aligned(trajectory, labeler.moments, making.clock)
     motion = labeler.motion(trajectory, states, making.known_intrinsics())
-    occluded = {serial: hidden for serial in motion.cameras if (hidden := _occluded(making, motion, serial)) is not None}
+    occluded = {
+        serial: hidden for serial in motion.cameras if (hidden := _occluded(making, motion, serial)) is not None
+    }
     write_tracks(
         making.folder / TRACKS,
         motion,
@@ -278,7 +280,12 @@ def _make_tracks(making: _Making) -> None:
         occluded=occluded,
         settings=plain(labeler),
     )
-    _write_extrinsics(making, states)
+    write_extrinsics(
+        making.folder / EXTRINSICS,
+        timestamps=states.timestamps,
+        T_world_flange=states.T_world_flange,
+        cameras=_extrinsics(trajectory),
+    )
     for serial, camera in making.quality["cameras"].items():
         camera["tracks_2d"] = _coverage(motion, serial, occluded.get(serial)) if serial in motion.cameras else None
     length = float(cumulative_distance_mm(motion)[-1])
@@ -307,8 +314,19 @@ def _coverage(motion: ContactMotion, serial: str, occluded: NDArray[np.bool_] | 
     return shares if occluded is None else {**shares, "occluded_share": float(occluded.mean())}
 
 
-def _write_extrinsics(making: _Making, states: Aligned) -> None:
-    raise NotImplementedError
+def _extrinsics(trajectory: Trajectory) -> dict[str, CameraExtrinsics]:
+    """How the cameras are fixed, of those whose poses can be used."""
+    fixed = {}
+    for serial, camera in trajectory.cameras.items():
+        if camera.problem:
+            continue
+        if camera.kind == "wrist":
+            left, right = camera.T_flange_camera, camera.T_flange_right
+        else:
+            left, right = (T if T is None else T[0] for T in (camera.T_world_camera, camera.T_world_right))
+        assert left is not None  # a camera without a pose has a problem
+        fixed[serial] = CameraExtrinsics(camera.kind, left, right, "trajectory.h5 camera_extrinsics")
+    return fixed
 
 
 def _judge(making: _Making) -> None:
@@ -319,10 +337,14 @@ def _judge(making: _Making) -> None:
         cameras[serial]["calibration"] = calibration_quality(camera, known.get(serial))
     quality["cameras_with_2d_tracks"] = [serial for serial, told in cameras.items() if told.get("tracks_2d")]
     quality["cameras_without_intrinsics"] = [serial for serial in cameras if serial not in known]
-    quality["alignment"] = alignment_quality(trajectory, making.clock, making.options.labeler.align)
+    quality["alignment"] = alignment_quality(trajectory, making.clock, making.options.labeler.moments)
     scores = {
-        "calibration": min((told["calibration"]["score"] for told in cameras.values() if told["calibration"]), default=None),
-        "coverage": max((told["tracks_2d"]["in_image_share"] for told in cameras.values() if told.get("tracks_2d")), default=None),
+        "calibration": min(
+            (told["calibration"]["score"] for told in cameras.values() if told["calibration"]), default=None
+        ),
+        "coverage": max(
+            (told["tracks_2d"]["in_image_share"] for told in cameras.values() if told.get("tracks_2d")), default=None
+        ),
         "alignment": quality["alignment"]["score"],
         "motion": quality["motion"]["score"] if quality["motion"] else None,
     }

@@ -1,4 +1,4 @@
-"""The tracks stage: a robot's episodes become intrinsics, depth videos, contact tracks and a judgement of their quality."""
+"""The tracks stage: episodes of a robot become intrinsics, depth videos, contact tracks and a judgement of quality."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mapanything_data.errors import ConfigError, DataError, require, require_opt
 from mapanything_data.labelers.contact_tracks import ContactTracksLabeler
 from mapanything_data.sources.episodes import EpisodeSource
 from mapanything_data.stages.droid_episode import STEPS, EpisodeOptions, make_episode, missing_steps
-from mapanything_data.stages.execute import absolute_path, execute, folder_of, require_choice, say
+from mapanything_data.stages.execute import absolute_path, execute, folder_of, require_choice
 from mapanything_data.stages.track_tables import write_tables
 from mapanything_data.storage.droid import DroidDataset, EpisodeFiles
 from mapanything_data.storage.droid.episodes import find_episodes
@@ -172,7 +172,7 @@ def _options(config: TracksConfig) -> EpisodeOptions:
     require_choice("source", config.source, EpisodeSource)
     require_choice("labeler", config.labeler, ContactTracksLabeler)
     unknown = [step for step in config.steps if step not in (*STEPS, "upload")]
-    require_option("steps", config.steps, not unknown and config.steps, f"some of {', '.join(STEPS)}, upload")
+    require_option("steps", config.steps, bool(config.steps) and not unknown, f"some of {', '.join(STEPS)}, upload")
     require_option("format", config.format, config.format in ("full", "compact"), "full or compact")
     require_option("depth_scale_m", config.depth_scale_m, 0 < config.depth_scale_m < 1, "metres above 0 and below 1")
     if "depth" in config.steps and not config.source.gives_depth:
@@ -187,7 +187,7 @@ def _options(config: TracksConfig) -> EpisodeOptions:
         source=config.source,
         intrinsics=config.intrinsics,
         labeler=config.labeler,
-        format=config.format,
+        format="compact" if config.format == "compact" else "full",
         depth_scale=config.depth_scale_m,
         scratch=config.machine.scratch,
         again=config.again,
