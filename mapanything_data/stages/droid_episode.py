@@ -161,7 +161,9 @@ def _begin(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, report:
     metadata = read_metadata(episode)
     folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder)
-    known = {} if options.again else _read_quality(folder)
+    if options.again:  # nothing may vouch for files that are about to be replaced
+        (folder / QUALITY).unlink(missing_ok=True)
+    known = _read_quality(folder)
     quality = {
         "version": QUALITY_VERSION,
         "steps": list(_finished_steps(known)),

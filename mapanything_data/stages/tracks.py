@@ -52,6 +52,8 @@ class TracksConfig(RunOptions):
     """How tracks.npz is written: `full`, every array, or `compact`, from which `load_tracks` makes every array."""
     depth_scale_m: float = 0.001
     """Metres of one unit of a depth video; 0.001 stands for millimetres."""
+    scratch: str = "${machine.scratch}"
+    """Folder on a fast local disk, where depth videos are written before they are copied to their place."""
     again: bool = False
     """Make everything again, also what is finished."""
 
@@ -189,7 +191,7 @@ def _options(config: TracksConfig) -> EpisodeOptions:
         labeler=config.labeler,
         format="compact" if config.format == "compact" else "full",
         depth_scale=config.depth_scale_m,
-        scratch=config.machine.scratch,
+        scratch=config.scratch,
         again=config.again,
     )
 
