@@ -35,9 +35,9 @@ _MOST_OFF_CENTRE = 0.25  # of the size: a principal point farther from the middl
 class IntrinsicsOptions:
     """Where intrinsics come from."""
 
-    providers: list[str] = field(default_factory=lambda: ["h5", "json", "svo2", "conf"])
+    providers: list[str] = field(default_factory=lambda: ["h5", "json", "svo2", "conf", "sdk"])
     """Who is asked, in this order: h5 (the episode's own file), json, svo2 (the factory calibration at the size that
-    the recording's header says), conf (the factory calibration)."""
+    the recording's header says), conf (the factory calibration), sdk (Stereolabs', which needs a GPU)."""
     json: str = ""
     """File of intrinsics by the uuid of the episode, by serial number, or by uuid and then serial number; empty
     stands for none."""
@@ -48,6 +48,8 @@ class IntrinsicsOptions:
     size: list[int] = field(default_factory=lambda: [1280, 720])
     """Width and height in pixels at which `conf` answers where no recording says its size; DROID's platform records
     1280x720. An empty list makes `conf` refuse such cameras."""
+    sdk_timeout_s: float = 60.0
+    """Seconds after which Stereolabs' SDK is ended when it does not open a file: offline it can wait for ever."""
 
     def __post_init__(self) -> None:
         """Refuse settings that make no sense."""
@@ -58,6 +60,7 @@ class IntrinsicsOptions:
         require_option("intrinsics.model", self.model, self.model in ("raw", "rectified"), "raw or rectified")
         sound = not self.size or (len(self.size) == 2 and min(self.size) > 0)
         require_option("intrinsics.size", self.size, sound, "[width, height] in pixels, or []")
+        require_option("intrinsics.sdk_timeout_s", self.sdk_timeout_s, self.sdk_timeout_s > 0, "a positive number")
 
     def setup(self) -> None:
         """Make sure that the file and the folder that are named can be read.
@@ -181,11 +184,27 @@ def _from_conf(case: _Case) -> CameraIntrinsics:
     return _factory(case, "conf", size)
 
 
+def _from_sdk(case: _Case) -> CameraIntrinsics:
+    from mapanything_data.sources.zed_sdk import read_sdk_intrinsics
+
+    svo = case.files.svo
+    if svo is None:
+        raise _no(case.episode.folder, "has no SVO of this camera")
+    return read_sdk_intrinsics(
+        svo,
+        case.serial,
+        case.model,
+        calibrations=case.options.calibrations,
+        timeout_s=case.options.sdk_timeout_s,
+    )
+
+
 _PROVIDERS: dict[str, Callable[[_Case], CameraIntrinsics]] = {
     "h5": _from_h5,
     "json": _from_json,
     "svo2": _from_svo2,
     "conf": _from_conf,
+    "sdk": _from_sdk,
 }
 
 

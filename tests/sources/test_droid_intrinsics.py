@@ -103,9 +103,8 @@ def test_the_episodes_own_matrices_are_of_rectified_pictures(episode):
 
 def test_the_size_of_matrices_comes_from_the_mp4_then_the_svo2_then_the_principal_point(episode):
     matrix = LEFT * [[1.5, 1, 1.5], [1, 1.5, 1.5], [1, 1, 1]]  # of 1920x1080, principal point (961.8, 529.05)
-    assert (
-        ask(episode, ["h5"], {"left": matrix}).origin == "trajectory.h5 camera_intrinsics, size by its principal point"
-    )
+    found = ask(episode, ["h5"], {"left": matrix})
+    assert found.origin == "trajectory.h5 camera_intrinsics, size by its principal point"
 
     write_svo2(episode.folder / f"recordings/SVO/{SERIAL}.svo2", svo2_header(3840, 1080))
     found = ask(episode, ["h5"], {"left": matrix})
@@ -267,14 +266,15 @@ def test_the_order_decides(episode, book, calibrations):
 
 def test_where_nothing_answers_every_reason_is_kept_without_folders_of_this_machine(episode, calibrations, tmp_path):
     shutil.rmtree(calibrations)
-    missing = ask(episode, ["h5", "json", "svo2", "conf"], calibrations=calibrations)
+    missing = ask(episode, ["h5", "json", "svo2", "conf", "sdk"], calibrations=calibrations)
     assert dict(missing.tried) == {
         "h5": "trajectory.h5: has no camera_intrinsics of this camera",
         "json": "intrinsics.json: is not set",
         "svo2": f"{episode.folder.name}: has no SVO of this camera",
         "conf": f"SN{SERIAL}.conf: the file is missing",
+        "sdk": f"{episode.folder.name}: has no SVO of this camera",
     }
-    assert [name for name, _ in missing.tried] == ["h5", "json", "svo2", "conf"]
+    assert [name for name, _ in missing.tried] == ["h5", "json", "svo2", "conf", "sdk"]
 
 
 def test_a_calibration_of_another_size_and_a_broken_one_are_reasons(episode, calibrations, tmp_path):
@@ -298,6 +298,7 @@ def test_what_was_found_comes_back_from_its_file(episode, calibrations, tmp_path
         {"model": "fisheye"},
         {"size": [1280]},
         {"size": [0, 720]},
+        {"sdk_timeout_s": 0.0},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong):

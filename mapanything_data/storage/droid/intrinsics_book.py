@@ -117,11 +117,8 @@ def entry_cameras(path: Path, entry: BookEntry, size: tuple[int, int]) -> tuple[
     """Left and right camera of an entry for pictures of `size` (width, height, pixels).
 
     Raises:
-        DataError: A value is missing or makes no sense, or the entry is for another size.
+        DataError: A value is missing or makes no sense.
     """
-    if entry.size not in (None, size):
-        found = "x".join(map(str, entry.size or ()))
-        raise _wrong(path, entry.key, f"is for pictures of {found}, but those of this camera are {size[0]}x{size[1]}")
     sized = {"width": size[0], "height": size[1]}
     try:
         left = camera_of_eye({**entry.values, **sized})
