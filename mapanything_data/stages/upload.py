@@ -1,0 +1,166 @@
+"""The upload stage: takes the finished episodes of an output tree to the Hugging Face hub."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from mapanything_data.engine.lock import run_lock
+from mapanything_data.engine.run import StoppedBySignal
+from mapanything_data.errors import ConfigError, DataError
+from mapanything_data.stages.execute import folder_of, require_choice, say
+from mapanything_data.storage.droid.layout import QUALITY, DroidDataset
+from mapanything_data.storage.hub import BatchesOnDisk, OutputTree, Uploader, UploadSummary, find_items, upload_folder
+from mapanything_data.storage.hub.batch import FULL, destinations, is_metadata
+from mapanything_data.storage.hub_options import HubOptions
+
+STOP_FILE = "stop"
+
+
+@dataclass(kw_only=True, slots=True)
+class UploadConfig:
+    """Configuration of the upload app."""
+
+    machine: Any = "???"
+    """The machine profile."""
+    dataset: Any = "???"
+    """The data set whose finished episodes go up."""
+    hub: Any = "???"
+    """The repositories, and how uploads treat them."""
+    watch: bool = False
+    """Whether to go on while episodes are still being made, until Ctrl-C or until a file named `stop` appears in
+    .mapanything/upload of the data set."""
+    dry_run: bool = False
+    """Whether to print what would go where, and neither send nor change anything."""
+
+
+def upload(config: UploadConfig) -> int:
+    """Upload: takes finished episodes to the Hugging Face hub, so that none is lost and none is sent twice.
+
+    What has gone up is known from a queue on the disk beside the data, so an upload that was interrupted, killed even,
+    goes on when the same command is given again. The token comes from HF_TOKEN or `hf auth login`.
+
+    Examples:
+        python -m mapanything_data.upload dataset.root=data/droid hub.full_repo=me/droid-full dry_run=true
+        python -m mapanything_data.upload dataset.root=data/droid hub.metadata_repo=me/droid-meta watch=true
+    """
+    require_choice("dataset", config.dataset, DroidDataset)
+    root = folder_of(config.dataset)
+    _require_repository(config.hub)
+    if not root.is_dir():
+        raise DataError(root, "is no folder", remedy="give dataset.root the folder that the episodes were written to")
+    if config.dry_run:
+        return _tell_what_would_go(root, config.hub)
+    stop_file = upload_folder(root) / STOP_FILE
+    stop_file.unlink(missing_ok=True)
+    try:
+        with _signals_raise():
+            summary = run_uploader(root, config.hub, lambda: not config.watch or stop_file.exists())
+    except StoppedBySignal as stopped:
+        say(f"upload: stopped by {stopped}; the same command goes on from here")
+        raise SystemExit(stopped.exit_code) from None
+    finally:
+        stop_file.unlink(missing_ok=True)
+    _tell(summary, config.hub)
+    return summary.exit_code
+
+
+def run_uploader(
+    root: Path, hub: HubOptions, finished: Callable[[], bool], stop: threading.Event | None = None
+) -> UploadSummary:
+    """Upload an output tree of DROID, beside those who still write to it.
+
+    It may run in a thread or process of its own; nothing has to tell it of episodes, it finds those that are finished.
+
+    Args:
+        root: The output tree.
+        hub: Where to and how.
+        finished: Whether nobody writes to the tree any more, such as the `is_set` of an event; then the rest goes up at
+            once and the call ends.
+        stop: Set to leave before that; the next run goes on.
+
+    Raises:
+        OutputBusyError: Another process uploads this tree.
+        UserError: The hub's client is not installed, or the state on the disk cannot be read.
+        ConfigError: No repository is given.
+    """
+    _require_repository(hub)
+    folder = upload_folder(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    with run_lock(folder):
+        return Uploader(_tree(root), hub, say).run(finished, stop)
+
+
+def shard_folder(key: str) -> str:
+    """The folder of an episode's shard: its lab and date, whether it was a success or not."""
+    lab, _outcome, date, *_ = [*key.split("/"), "", "", ""]
+    return f"{lab}/{date}" if date else lab
+
+
+def _tree(root: Path) -> OutputTree:
+    return OutputTree(root, QUALITY, shard_folder)
+
+
+def _require_repository(hub: HubOptions) -> None:
+    if not destinations(hub):
+        remedy = "give hub.full_repo=NAME/REPOSITORY, hub.metadata_repo=NAME/REPOSITORY or both"
+        raise ConfigError("hub.full_repo", "names no repository, and hub.metadata_repo neither", remedy=remedy)
+
+
+def _tell(summary: UploadSummary, hub: HubOptions) -> None:
+    for repo in filter(None, (hub.full_repo, hub.metadata_repo)):
+        say(
+            f"  {repo}: {summary.commits[repo]} commits, {summary.sent_bytes[repo] / 1e6:.1f} MB sent, "
+            f"{summary.already_there[repo]} files were there"
+        )
+    waiting = f", {summary.waiting} batches wait for the next run" if summary.waiting else ""
+    say(f"upload: {summary.items} items confirmed, {summary.retries} retries{waiting}")
+    for failure in summary.failures:
+        say(f"  failed   {failure}")
+
+
+def _tell_what_would_go(root: Path, hub: HubOptions) -> int:
+    batches = BatchesOnDisk(root, writable=False)
+    new = [item for item in find_items(_tree(root)) if not batches.knows(item)]
+    for target, to in destinations(hub).items():
+        files = [
+            (f"{item.key}/{path}", stamp.size)
+            for item in new
+            for path, stamp in item.files.items()
+            if target == FULL or is_metadata(path, hub)
+        ]
+        say(f"{to}: {len(new)} items, {len(files)} files, {sum(size for _, size in files) / 1e6:.1f} MB in new batches")
+        for path, size in files:
+            say(f"  {path} ({size} bytes)")
+        waiting = [batch for batch in batches.open.values() if not _is_confirmed(batch.deliveries.get(target), to)]
+        for batch in waiting:
+            say(f"  batch {batch.name} of {len(batch.items)} items, which was begun before")
+    say("dry run: nothing was sent or changed")
+    return 0
+
+
+def _is_confirmed(delivery: Any, to: str) -> bool:
+    return delivery is not None and delivery.to == to and delivery.confirmed
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM unwind the upload wherever it is: its state is on the disk at any moment."""
+
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        raise StoppedBySignal(signum)
+
+    previous = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
