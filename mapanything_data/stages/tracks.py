@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,6 +18,7 @@ from mapanything_data.sources.episodes import EpisodeSource
 from mapanything_data.stages.droid_episode import STEPS, EpisodeOptions, make_episode, missing_steps
 from mapanything_data.stages.execute import absolute_path, execute, folder_of, require_choice
 from mapanything_data.stages.track_tables import write_tables
+from mapanything_data.stages.upload import require_repository, uploading
 from mapanything_data.storage.droid import DroidDataset, EpisodeFiles
 from mapanything_data.storage.droid.episodes import find_episodes
 from mapanything_data.storage.manifest import Manifest, begin_or_go_on, fingerprint
@@ -71,18 +73,21 @@ def tracks(config: TracksConfig) -> int:
         python -m mapanything_data.tracks steps=[intrinsics] episode=AUTOLab+5d05c5aa+2023-08-12-16h-26m-07s
         python -m mapanything_data.tracks steps=[intrinsics,tracks,upload] hub.metadata_repo=me/droid-tracks
     """
+    if "upload" in config.steps:
+        require_repository(config.hub)
     work = TracksWork(
         options=_options(config),
         output=folder_of(config.dataset),
         recordings=absolute_path("dataset.recordings", config.dataset.recordings),
         pattern=config.episode,
     )
-    try:
-        summary = execute(work, config.executor, config)
-    finally:
-        if work.output.is_dir():
-            write_tables(work.output, work.name)
-    return summary.exit_code
+    with uploading(work.output, config.hub) if "upload" in config.steps else nullcontext() as upload:
+        try:
+            summary = execute(work, config.executor, config)
+        finally:
+            if work.output.is_dir():
+                write_tables(work.output, work.name)
+    return max(summary.exit_code, upload.exit_code if upload else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from mapanything_data.engine.lock import run_lock
 from mapanything_data.engine.run import StoppedBySignal
-from mapanything_data.errors import ConfigError, DataError
+from mapanything_data.errors import ConfigError, DataError, UserError, require
 from mapanything_data.stages.execute import folder_of, require_choice, say
 from mapanything_data.storage.droid.layout import QUALITY, DroidDataset
 from mapanything_data.storage.hub import BatchesOnDisk, OutputTree, Uploader, UploadSummary, find_items, upload_folder
@@ -21,6 +21,7 @@ from mapanything_data.storage.hub.batch import FULL, destinations, is_metadata
 from mapanything_data.storage.hub_options import HubOptions
 
 STOP_FILE = "stop"
+_LEAVE_WITHIN_S = 5.0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -52,7 +53,7 @@ def upload(config: UploadConfig) -> int:
     """
     require_choice("dataset", config.dataset, DroidDataset)
     root = folder_of(config.dataset)
-    _require_repository(config.hub)
+    require_repository(config.hub)
     if not root.is_dir():
         raise DataError(root, "is no folder", remedy="give dataset.root the folder that the episodes were written to")
     if config.dry_run:
@@ -90,11 +91,81 @@ def run_uploader(
         UserError: The hub's client is not installed, or the state on the disk cannot be read.
         ConfigError: No repository is given.
     """
-    _require_repository(hub)
+    require_repository(hub)
     folder = upload_folder(root)
     folder.mkdir(parents=True, exist_ok=True)
     with run_lock(folder):
         return Uploader(_tree(root), hub, say).run(finished, stop)
+
+
+@contextmanager
+def uploading(root: Path, hub: HubOptions) -> Iterator[UploadBeside]:
+    """Upload an output tree in a thread while the block writes to it; at its end, wait until the rest has gone up.
+
+    When the block ends with an error the uploader is left at once: what it was doing is on the disk.
+
+    Args:
+        root: The output tree.
+        hub: Where to and how.
+
+    Yields:
+        What came of it, once the block has ended.
+
+    Raises:
+        UserError: The hub's client is not installed.
+    """
+    require("huggingface_hub")
+    beside, finished, stop = UploadBeside(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        try:
+            beside.summary = run_uploader(root, hub, finished.is_set, stop)
+        except UserError as error:
+            beside.error = error
+
+    thread = threading.Thread(target=work, name="upload", daemon=True)
+    thread.start()
+    try:
+        yield beside
+        finished.set()
+        while thread.is_alive():  # a join without a time limit would hold up Ctrl-C
+            thread.join(0.5)
+    finally:
+        stop.set()
+        thread.join(_LEAVE_WITHIN_S)
+    if beside.summary:
+        _tell(beside.summary, hub)
+    if beside.error:
+        say(f"upload: failed\n  {beside.error}")
+
+
+@dataclass(slots=True)
+class UploadBeside:
+    """What came of an upload that ran beside other work.
+
+    Attributes:
+        summary: What was uploaded; None where it could not run to its end.
+        error: Why it could not.
+    """
+
+    summary: UploadSummary | None = None
+    error: UserError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """1 where something could not be uploaded."""
+        return 1 if self.error else self.summary.exit_code if self.summary else 0
+
+
+def require_repository(hub: HubOptions) -> None:
+    """Make sure that there is a repository to upload to.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if not destinations(hub):
+        remedy = "give hub.full_repo=NAME/REPOSITORY, hub.metadata_repo=NAME/REPOSITORY or both"
+        raise ConfigError("hub.full_repo", "names no repository, and hub.metadata_repo neither", remedy=remedy)
 
 
 def shard_folder(key: str) -> str:
@@ -105,12 +176,6 @@ def shard_folder(key: str) -> str:
 
 def _tree(root: Path) -> OutputTree:
     return OutputTree(root, QUALITY, shard_folder)
-
-
-def _require_repository(hub: HubOptions) -> None:
-    if not destinations(hub):
-        remedy = "give hub.full_repo=NAME/REPOSITORY, hub.metadata_repo=NAME/REPOSITORY or both"
-        raise ConfigError("hub.full_repo", "names no repository, and hub.metadata_repo neither", remedy=remedy)
 
 
 def _tell(summary: UploadSummary, hub: HubOptions) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-APPS = ("capture", "check", "collect", "depth_video", "label", "report", "train.evaluate", "train.finetune")
-APPS = ("capture", "check", "collect", "label", "report", "upload", "train.evaluate", "train.finetune")
+APPS = (
+    *("capture", "check", "collect", "depth_video", "label", "report", "tracks", "upload"),
+    *("train.evaluate", "train.finetune"),
+)
 HEAVY = {
     "torch",
     "tensorboard",
@@ -46,7 +48,7 @@ def command(app: str, *arguments: str, cwd: Path | None = None, **environment: s
 def test_help_names_groups_options_and_two_examples(app):
     help_text = command(app, "--help").stdout
 
-    dataset = {"collect": "opv2v", "label": "opv2v", "upload": "droid"}.get(
+    dataset = {"collect": "opv2v", "label": "opv2v", "tracks": "droid", "upload": "droid"}.get(
         app, "opv2v_ft" if "train" in app else "segments"
     )
     assert help_text.count(f"python -m {module_of(app)} ") >= 3  # usage and two examples

@@ -31,10 +31,7 @@ def draw_episodes(root: Path, count: int, *, recordings: bool = True) -> list[Ge
         if recordings:
             write_recordings(episode, missing_frames=seed % 2)
         episodes.append(episode)
-    book = {
-        episode.files.uuid: _intrinsics_of(root / "one.json", episode)
-        for episode in episodes
-    }
+    book = {episode.files.uuid: _intrinsics_of(root / "one.json", episode) for episode in episodes}
     (root / "intrinsics.json").write_text(json.dumps(book))
     return episodes
 
