@@ -19,15 +19,15 @@ from mapanything_data.storage.hub_options import HubOptions
 
 STEPS, WIDTH, HEIGHT = 10, 160, 90
 POINTS = 6
-USER = "Ada Example"
+USER = "Roberta Imaginaria"
 
 
-def draw_episodes(root: Path, count: int, *, recordings: bool = True) -> list[GeneratedEpisode]:
-    """Short episodes, the second one with videos that lack their last frame, and the intrinsics of all their cameras."""
+def draw_episodes(root: Path, count: int, *, steps: int = STEPS, recordings: bool = True) -> list[GeneratedEpisode]:
+    """Short episodes, the second with videos that lack their last frame, and the intrinsics of all cameras."""
     episodes = []
     for seed in range(count):
         stamp = f"2023-08-12-16h-{seed:02d}m-07s"
-        episode = write_episode(root, seed=seed, steps=STEPS, width=WIDTH, height=HEIGHT, timestamp=stamp)
+        episode = write_episode(root, seed=seed, steps=steps, width=WIDTH, height=HEIGHT, timestamp=stamp)
         if recordings:
             write_recordings(episode, missing_frames=seed % 2)
         episodes.append(episode)
