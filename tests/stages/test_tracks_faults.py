@@ -1,0 +1,179 @@
+"""Recordings that are wrong: the episode fails or does without, the reason is recorded, and the others are made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from droid_runs import STEPS, draw_episodes, quality_of, run_command, run_tracks
+from droid_runs import command as tracks_command
+
+from mapanything_data.engine import Retry
+from mapanything_data.errors import DataError
+from mapanything_data.labelers.contact_tracks import ContactTracksLabeler
+from mapanything_data.sources.droid_intrinsics import IntrinsicsOptions
+from mapanything_data.sources.droid_mp4 import DroidMp4Source
+from mapanything_data.stages.droid_episode import EpisodeOptions
+from mapanything_data.stages.tracks import TracksWork
+from mapanything_data.storage.depth_video import verify_depth_video
+from mapanything_data.storage.tables import read_csv
+
+STATE = "observation/robot_state"
+STAMPS = "observation/timestamp/robot_state"
+
+
+@pytest.fixture
+def raw(tmp_path):
+    return tmp_path / "raw"
+
+
+def spoil(path, key, change):
+    """Replace a data set by what `change` makes of its values."""
+    with h5py.File(path, "r+") as file:
+        values = change(file[key][:])
+        del file[key]
+        if values is not None:
+            file[key] = values
+
+
+def set_at(index, value):
+    def change(values):
+        values = values.astype(np.result_type(values, type(value)))
+        values[index] = value
+        return values
+
+    return change
+
+
+TRAJECTORY_FAULTS = {
+    "no h5": (lambda path: path.unlink(), "the file is missing"),
+    "cut short": (lambda path: path.write_bytes(path.read_bytes()[:5000]), "trajectory.h5"),
+    "no HDF5": (lambda path: path.write_bytes(b"hello" * 1000), "trajectory.h5"),
+    "NaN pose": (lambda path: spoil(path, f"{STATE}/cartesian_position", set_at((4, 2), np.nan)), "cartesian_position"),
+    "quaternions": (
+        lambda path: spoil(path, f"{STATE}/cartesian_position", lambda v: np.c_[v, np.zeros(len(v))]),
+        "quaternion",
+    ),
+    "no steps": (lambda path: spoil(path, f"{STATE}/cartesian_position", lambda v: v[:0]), "cartesian_position"),
+    "too closed": (lambda path: spoil(path, f"{STATE}/gripper_position", set_at(3, 1.7)), "1.7"),
+    "no gripper": (lambda path: spoil(path, f"{STATE}/gripper_position", lambda _: None), "gripper_position"),
+}
+
+
+@pytest.mark.parametrize("fault", TRAJECTORY_FAULTS)
+def test_an_episode_whose_trajectory_is_wrong_fails_and_the_other_is_made(fault, raw, tmp_path):
+    broken, sound = draw_episodes(raw, 2, recordings=False)
+    spoiler, said = TRAJECTORY_FAULTS[fault]
+    spoiler(broken.files.trajectory)
+
+    assert run_tracks(raw, tmp_path / "made", book=raw / "intrinsics.json") == 1
+
+    (row,) = read_csv(tmp_path / "made" / "failed.csv")
+    assert row["episode"] == broken.files.uuid
+    assert said in row["reason"]
+    assert "Traceback" not in row["reason"]
+    assert not (tmp_path / "made" / broken.files.output / "quality.json").exists()
+    assert quality_of(tmp_path / "made", sound)["steps"] == ["intrinsics", "tracks"]
+
+
+def test_time_that_goes_back_fails_the_episode(raw, tmp_path):
+    (broken,) = draw_episodes(raw, 1, recordings=False)
+    for key in ("robot_timestamp_seconds", "read_start", "read_end"):
+        spoil(broken.files.trajectory, f"{STAMPS}/{key}", lambda values: values[::-1].copy())
+
+    assert run_tracks(raw, tmp_path / "made") == 1
+
+    assert "time" in read_csv(tmp_path / "made" / "failed.csv")[0]["reason"]
+
+
+@pytest.mark.parametrize("what", ["without extrinsics", "of an unknown type"])
+def test_a_camera_that_cannot_be_used_costs_that_camera_only(what, raw, tmp_path):
+    (episode,) = draw_episodes(raw, 1, recordings=False)
+    serial = episode.cameras[1].serial
+    if what == "without extrinsics":
+        spoil(episode.files.trajectory, f"observation/camera_extrinsics/{serial}_left", lambda _: None)
+    else:
+        spoil(episode.files.trajectory, f"observation/camera_type/{serial}", lambda values: values * 0 + 7)
+
+    assert run_tracks(raw, tmp_path / "made", book=raw / "intrinsics.json") == 0
+
+    quality = quality_of(tmp_path / "made", episode)
+    assert quality["cameras"][serial]["problem"]
+    assert sorted(quality["cameras_with_2d_tracks"]) == sorted({c.serial for c in episode.cameras} - {serial})
+
+
+def test_a_recording_that_cannot_be_read_leaves_everything_else(raw, tmp_path):
+    (episode,) = draw_episodes(raw, 1)
+    serial = episode.cameras[1].serial
+    video = episode.files.folder / "recordings" / "MP4" / f"{serial}-stereo.mp4"
+    whole = video.read_bytes()
+    video.write_bytes(whole[: len(whole) // 2])
+    steps = ["intrinsics", "depth", "tracks"]
+
+    assert run_tracks(raw, tmp_path / "made", book=raw / "intrinsics.json", steps=steps) == 1
+
+    quality = quality_of(tmp_path / "made", episode)
+    assert quality["steps"] == ["intrinsics", "tracks"]
+    assert "failed" in quality["cameras"][serial]["depth"]
+    assert serial in read_csv(tmp_path / "made" / "failed.csv")[0]["reason"]
+    made = {path.parent.name for path in (tmp_path / "made").rglob("depth.mkv")}
+    assert made == {camera.serial for camera in episode.cameras} - {serial}
+
+    video.write_bytes(whole)
+    assert run_tracks(raw, tmp_path / "made", book=raw / "intrinsics.json", steps=steps, retry=Retry.failed) == 0
+    assert quality_of(tmp_path / "made", episode)["steps"] == steps
+    assert read_csv(tmp_path / "made" / "failed.csv") == []
+
+
+def test_an_episode_that_disappears_while_others_are_made_fails_alone(raw, tmp_path):
+    gone, sound = draw_episodes(raw, 2, recordings=False)
+    options = EpisodeOptions(
+        steps=("intrinsics", "tracks"),
+        source=DroidMp4Source(),
+        intrinsics=IntrinsicsOptions(),
+        labeler=ContactTracksLabeler(),
+        format="compact",
+        depth_scale=0.001,
+        scratch="",
+        again=False,
+    )
+    work = TracksWork(options, output=tmp_path / "made", recordings=raw)
+    (tmp_path / "made").mkdir()
+    items = {item.key: item for item in work.items()}
+    shutil.rmtree(gone.files.folder)
+
+    with pytest.raises(DataError, match="missing"):
+        work.run(items[gone.files.uuid], lambda _: None)
+    work.run(items[sound.files.uuid], lambda _: None)
+    assert quality_of(tmp_path / "made", sound)["steps"] == ["intrinsics", "tracks"]
+
+
+def test_metadata_that_cannot_be_read_fails_its_episode(raw, tmp_path):
+    (episode,) = draw_episodes(raw, 1, recordings=False)
+    episode.files.metadata.write_text("{")
+
+    assert run_tracks(raw, tmp_path / "made") == 1
+    assert "is no JSON" in read_csv(tmp_path / "made" / "failed.csv")[0]["reason"]
+
+
+def test_a_disk_that_fills_up_in_the_middle_of_a_depth_video_leaves_no_part_of_one(raw, tmp_path, small_disk):
+    (episode,) = draw_episodes(raw, 1)
+    (small_disk / "filler").write_bytes(bytes(870_000))
+
+    done = run_command(*tracks_command(raw, small_disk / "made", "source=droid_stereo", "steps=[intrinsics,depth]"))
+
+    assert done.returncode == 2
+    assert "no space is left" in done.stderr
+    assert "Traceback" not in done.stderr
+    whole = list((small_disk / "made").rglob("depth.mkv"))
+    assert len(whole) < 3
+    assert [verify_depth_video(path) for path in whole] == [[] for _ in whole]
+    assert not list((small_disk / "made").rglob(".unfinished*"))
+    (small_disk / "filler").unlink()
+    done = run_command(*tracks_command(raw, small_disk / "made", "source=droid_stereo", "steps=[intrinsics,depth]"))
+    assert done.returncode == 0, done.stderr
+    assert len(list((small_disk / "made").rglob("depth.mkv"))) == 3
+    assert json.loads((small_disk / "made" / episode.files.output / "quality.json").read_text())["num_frames"] == STEPS
