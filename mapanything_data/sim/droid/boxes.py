@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,30 +66,47 @@ def draw_boxes(picture: Picture, camera: Camera, T_world_camera: Floats, boxes: 
 
 
 def _draw_box(picture: Picture, camera: Camera, T_world_camera: Floats, box: Box, window: tuple[slice, slice]) -> None:
+    shown = picture.depth[window]
+    # What is not hidden anyway: all but a room's walls, which are behind everything.
+    places = np.nonzero(shown == 0) if box.is_room else np.nonzero(np.ones(shown.shape, np.bool_))
     T_box_camera = invert(box.T_world_box) @ T_world_camera
-    ahead = (pixel_grid(camera)[window] - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
-    directions = np.concatenate([ahead, np.ones((*ahead.shape[:2], 1))], axis=-1) @ T_box_camera[:3, :3].T
-    origin = T_box_camera[:3, 3]
+    seen_from_camera: Floats = _directions(camera)[:, window[0], window[1]][:, places[0], places[1]]
+    directions = T_box_camera[:3, :3] @ seen_from_camera
+    origin, half = T_box_camera[:3, 3:], box.half_extent[:, None]
     # The slab method (Kay and Kajiya 1986). Directions have z 1 in the camera, so the way along them is z-depth.
     with np.errstate(divide="ignore", invalid="ignore"):
-        one, other = (-box.half_extent - origin) / directions, (box.half_extent - origin) / directions
+        one, other = (-half - origin) / directions, (half - origin) / directions
     enters, leaves = np.minimum(one, other), np.maximum(one, other)
-    first, last = enters.max(axis=-1), leaves.min(axis=-1)
-    z, axis = (last, leaves.argmin(axis=-1)) if box.is_room else (first, enters.argmax(axis=-1))
-    shown = picture.depth[window]
-    seen = (first <= last) & (z > 1e-3) & ((shown == 0) | (z < shown))
-    hits = origin + z[seen, None] * directions[seen]
-    shown[seen] = z[seen]
-    picture.image[window][seen] = _colours(box, hits, axis[seen])
+    first, last = enters.max(axis=0), leaves.min(axis=0)
+    z, axis = (last, leaves.argmin(axis=0)) if box.is_room else (first, enters.argmax(axis=0))
+    behind = shown[places]
+    seen = (first <= last) & (z > 1e-3) & ((behind == 0) | (z < behind))
+    rows, columns = (place[seen] for place in places)
+    shown[rows, columns] = z[seen]
+    picture.image[window][rows, columns] = _colours(box, origin + z[seen] * directions[:, seen], axis[seen])
+
+
+@lru_cache(maxsize=8)
+def _directions(camera: Camera) -> Floats:
+    """[3, H, W] float64, camera axes, z is 1."""
+    ahead = (pixel_grid(camera) - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
+    return np.stack([ahead[..., 0], ahead[..., 1], np.ones(ahead.shape[:2])])
 
 
 def _colours(box: Box, hits: Floats, axis: NDArray[np.intp]) -> NDArray[np.uint8]:
-    """Smooth noise over each face, which is a little darker or brighter than its neighbours."""
-    across = np.stack([hits[:, 1], hits[:, 2], hits[:, 0]], axis=1)[np.arange(len(hits)), axis]
-    along = np.stack([hits[:, 2], hits[:, 0], hits[:, 1]], axis=1)[np.arange(len(hits)), axis]
+    """Smooth noise over each face, [N, 3]; faces are a little darker or brighter than their neighbours.
+
+    Args:
+        box: The box.
+        hits: [3, N], where it is seen, metres from its middle along its axes.
+        axis: [N], the axis that the face which is seen stands across.
+    """
+    number = np.arange(hits.shape[1])
+    across, along = hits[(axis + 1) % 3, number], hits[(axis + 2) % 3, number]
     value = _sample(_TEXTURE, across / box.texel + 40.0 * axis, along / box.texel)
     brightness = (0.45 + 0.75 * value) * np.array([0.9, 1.0, 1.1])[axis]
-    return (brightness[:, None] * box.colour).clip(0, 255).astype(np.uint8)
+    colours: NDArray[np.uint8] = (brightness[:, None] * box.colour).clip(0, 255).astype(np.uint8)
+    return colours
 
 
 def _sample(texture: Floats, x: Floats, y: Floats) -> Floats:

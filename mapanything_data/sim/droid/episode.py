@@ -206,7 +206,8 @@ def _timestamps(clocks: Clocks, rng: np.random.Generator) -> dict[str, NDArray[A
 
 
 def _milliseconds(seconds: Floats) -> NDArray[np.int64]:
-    return (seconds * 1e3).round().astype(np.int64)
+    milliseconds: NDArray[np.int64] = (seconds * 1e3).round().astype(np.int64)
+    return milliseconds
 
 
 def _write_trajectory(path: Path, arrays: Mapping[str, NDArray[Any]], folder: str, outcome: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -49,13 +50,17 @@ def write_recordings(
     for camera in episode.cameras:
         if serials is not None and camera.serial not in serials:
             continue
-        width, height = camera.camera.width, camera.camera.height
-        if "mono" in kinds:
-            images = (draw_view(episode, camera.serial, step).image for step in steps)
-            _encode(folder / f"{camera.serial}.mp4", width, height, images)
-        if "stereo" in kinds:
-            images = (_both_eyes(episode, camera.serial, step) for step in steps)
-            _encode(folder / f"{camera.serial}-stereo.mp4", 2 * width, height, images)
+        with ExitStack() as stack:
+            size = (camera.camera.width, camera.camera.height)
+            mono, stereo = folder / f"{camera.serial}.mp4", folder / f"{camera.serial}-stereo.mp4"
+            add_mono = stack.enter_context(_encoder(mono, *size)) if "mono" in kinds else None
+            add_stereo = stack.enter_context(_encoder(stereo, 2 * size[0], size[1])) if "stereo" in kinds else None
+            for step in steps:
+                left = draw_view(episode, camera.serial, step).image
+                if add_mono:
+                    add_mono(left)
+                if add_stereo:
+                    add_stereo(np.hstack([left, draw_view(episode, camera.serial, step, "right").image]))
 
 
 def write_calibrations(folder: Path, cameras: Iterable[RigCamera]) -> None:
@@ -100,11 +105,9 @@ def intrinsics_of(camera: RigCamera) -> CameraIntrinsics:
     )
 
 
-def _both_eyes(episode: GeneratedEpisode, serial: str, step: int) -> NDArray[np.uint8]:
-    return np.hstack([draw_view(episode, serial, step, eye).image for eye in ("left", "right")])
-
-
-def _encode(path: Path, width: int, height: int, images: Iterable[NDArray[np.uint8]]) -> None:
+@contextmanager
+def _encoder(path: Path, width: int, height: int) -> Iterator[Callable[[NDArray[np.uint8]], None]]:
+    """A function that adds a picture [H, W, 3] to a file, which is finished when the block ends."""
     import av
     from av.video.reformatter import ColorRange, Colorspace
 
@@ -113,7 +116,8 @@ def _encode(path: Path, width: int, height: int, images: Iterable[NDArray[np.uin
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.colorspace = Colorspace.ITU709
         stream.codec_context.color_range = ColorRange.MPEG
-        for image in images:
+
+        def add(image: NDArray[np.uint8]) -> None:
             picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
                 format="yuv420p",
                 dst_colorspace=Colorspace.ITU709,
@@ -121,4 +125,6 @@ def _encode(path: Path, width: int, height: int, images: Iterable[NDArray[np.uin
                 dst_color_range=ColorRange.MPEG,
             )
             container.mux(stream.encode(picture))
+
+        yield add
         container.mux(stream.encode())

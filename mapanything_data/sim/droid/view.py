@@ -50,7 +50,7 @@ def gripper_boxes(episode: GeneratedEpisode, time: float) -> list[Box]:
     half_width = _OPEN_WIDTH / 2 * (1 - float(episode.motion.gripper(time)))
     middle = pad_depth(half_width) + 0.0255
     places = {
-        "palm": ([0, 0, 0.04], np.array([0.035, 0.03, 0.04]), (70, 70, 75)),
+        "palm": ([0, 0, 0.03], np.array([0.02, 0.02, 0.03]), (70, 70, 75)),
         "left": ([half_width + _PAD[0], 0, middle], _PAD, LEFT_PAD),
         "right": ([-half_width - _PAD[0], 0, middle], _PAD, RIGHT_PAD),
     }
@@ -93,16 +93,15 @@ def _still_view(episode: GeneratedEpisode, serial: str, eye: Eye) -> Picture:
 def _room(seed: int) -> list[Box]:
     """A room of 4 m, a table below the gripper's way, and blocks on it."""
     rng = np.random.default_rng([seed, 0xB0C5])
-    boxes = [
-        Box(_at(0.4, 0, 0.6), np.array([2.0, 2.0, 1.4]), (170, 165, 155), texel=0.06, is_room=True),
-        Box(_at(0.55, 0, 0.03), np.array([0.45, 0.7, 0.04]), (190, 150, 110), texel=0.015),
-    ]
+    boxes = [Box(_at(0.55, 0, 0.03), np.array([0.45, 0.7, 0.04]), (190, 150, 110), texel=0.015)]
     for side in (-1, 1, -1, 1):
         x, y, size = rng.uniform(0.3, 0.8), side * rng.uniform(0.25, 0.55), rng.uniform(0.02, 0.05)
         colour = tuple(int(value) for value in rng.integers(60, 240, 3))
         boxes.append(
             Box(_at(x, y, 0.07 + size, rng.uniform(0, 3)), np.full(3, size), (colour[0], colour[1], colour[2]))
         )
+    # Last, since what stands in a room saves drawing its walls.
+    boxes.append(Box(_at(0.4, 0, 0.6), np.array([2.0, 2.0, 1.4]), (170, 165, 155), texel=0.06, is_room=True))
     return boxes
 
 
