@@ -196,10 +196,9 @@ def test_a_folder_without_rights_is_told_and_the_others_found(tmp_path):
 
 def test_a_folder_that_disappears_is_told_and_the_others_found(tmp_path, monkeypatch):
     add(tmp_path)
-    gone = str(tmp_path / "gone")
-    os.mkdir(gone)
-    scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: scandir(path + "/" if path != gone else gone + "/no"))
+    (tmp_path / "gone").mkdir()
+    gone, scandir = str(tmp_path / "gone"), os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: scandir(path if path != gone else gone + "/no"))
 
     found = find_episodes(tmp_path)
 
@@ -208,7 +207,9 @@ def test_a_folder_that_disappears_is_told_and_the_others_found(tmp_path, monkeyp
     assert "No such file" in found.broken[0].found
 
 
-@pytest.mark.parametrize(("name", "message"), [("missing", "No such file"), ("file", "Not a directory"), (".", "no episode")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("missing", "No such file"), ("file", "Not a directory"), (".", "no episode")]
+)
 def test_a_root_without_episodes_is_refused(tmp_path, name, message):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=message):

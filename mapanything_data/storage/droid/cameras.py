@@ -169,7 +169,7 @@ def _spread(T: Floats, metres: float, radians: float, reference: Floats | None =
     angle = 2 * np.arcsin(min(chord / np.sqrt(8), 1.0))
     if shift <= metres and angle <= radians:
         return ""
-    return f"up to {1e3 * shift:.3g} mm and {np.degrees(angle):.3g} degrees"
+    return f"up to {1e3 * shift:.3g} mm and {np.degrees(angle):.2f} degrees"
 
 
 def _capture_times(arrays: TrajectoryArrays, serial: str, steps: int, remarks: list[str]) -> Floats | None:
