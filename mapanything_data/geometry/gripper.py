@@ -71,6 +71,8 @@ def sample_pad_points(points_per_finger: int, seed: int) -> Floats:
     """
     if points_per_finger < 1:
         raise ValueError(f"points_per_finger is {points_per_finger}, expected at least 1")
+    if seed < 0:
+        raise ValueError(f"seed is {seed}, expected 0 or more")
     # The raw output of a bit generator is part of NumPy's promise of compatibility; that of distributions is not.
     start = np.random.Philox(seed).random_raw(2)
     circle = start + np.arange(points_per_finger, dtype=np.uint64)[:, None] * _R2_STEPS  # a turn ends at 2^64

@@ -40,8 +40,10 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], level: int = 1) ->
             gain nothing on them, and 0 enlarges them. An array that it does not shrink is stored as it is.
 
     Raises:
-        ValueError: An array holds Python objects, which only a pickle could carry.
+        ValueError: There is no array, or one holds Python objects, which only a pickle could carry.
     """
+    if not arrays:
+        raise ValueError("there are no arrays, expected at least one: NumPy reads no empty archive")
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:
             raise ValueError(f"{name} holds Python objects, expected numbers, booleans or text")
@@ -61,7 +63,8 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         MemoryError, OverflowError,
     )  # fmt: skip
     try:
-        with told_as_data_error(path, remedy=_REMEDY), zipfile.ZipFile(path) as archive:
+        with told_as_data_error(path, remedy=_REMEDY), path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            _require_whole_directory(file, archive)
             return {_array_name(name): _read_member(archive, name) for name in archive.namelist()}
     except damage as error:
         found = f"is no readable .npz ({error or type(error).__name__})"
@@ -133,7 +136,15 @@ def _write_directory(file: IO[bytes], members: list[_Member]) -> None:
     end, count = file.tell(), len(members)
     file.write(struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, count, count, end - start, start))
     file.write(struct.pack("<4sIQI", b"PK\6\7", 0, end, 1))
-    file.write(struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, _ZIP64, _ZIP64, 0))
+    file.write(struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, *2 * (min(count, 0xFFFF),), _ZIP64, _ZIP64, 0))
+
+
+def _require_whole_directory(file: IO[bytes], archive: zipfile.ZipFile) -> None:
+    """A damaged length in the directory swallows the entries after it, which zipfile does not mind."""
+    file.seek(-12, io.SEEK_END)
+    (count,) = struct.unpack("<H", file.read(2))
+    if not archive.comment and count != min(len(archive.namelist()), 0xFFFF):
+        raise ValueError(f"the directory lists {len(archive.namelist())} of {count} arrays")
 
 
 def _read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
