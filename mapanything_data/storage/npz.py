@@ -143,7 +143,7 @@ def _require_whole_directory(file: IO[bytes], archive: zipfile.ZipFile) -> None:
     """A damaged length in the directory swallows the entries after it, which zipfile does not mind."""
     file.seek(-12, io.SEEK_END)
     (count,) = struct.unpack("<H", file.read(2))
-    if not archive.comment and count != min(len(archive.namelist()), 0xFFFF):
+    if not archive.comment and count not in (len(archive.namelist()), 0xFFFF):  # the latter says: see zip64
         raise ValueError(f"the directory lists {len(archive.namelist())} of {count} arrays")
 
 
