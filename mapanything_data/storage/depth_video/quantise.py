@@ -58,7 +58,7 @@ class Quantiser:
 
     def __init__(self, height: int, width: int, scale: float) -> None:
         self.counts = DepthCounts()
-        self._units_per_metre = np.float32(1 / scale)
+        self._scale, self._units_per_metre = scale, np.float32(1 / scale)
         self._units = np.empty((height, width), np.float32)  # kept: fresh pages cost as much as the arithmetic
 
     def quantise(self, depth: NDArray[Any], out: NDArray[np.uint16]) -> None:
@@ -73,12 +73,12 @@ class Quantiser:
             np.multiply(depth, self._units_per_metre, out=units, casting="same_kind")
             np.rint(units, out=units)
         if not (units.min() >= 0 and units.max() <= _LARGEST):  # a NaN fails too
-            self._drop_what_has_no_value(units)
+            self._drop_what_has_no_value(depth, units)
         np.copyto(out, units, casting="unsafe")
         valid = int(np.count_nonzero(out))
         # Most maps hold nothing below half a unit; then the zeros of both are the same and nothing is looked for.
         if valid < np.count_nonzero(depth):
-            tiny = (out == INVALID) & (depth > 0) & (depth * self._units_per_metre < 1)
+            tiny = (out == INVALID) & (depth > 0) & (depth < self._scale)
             raised = int(np.count_nonzero(tiny))
             out[tiny] = 1
             self.counts.raised += raised
@@ -86,11 +86,10 @@ class Quantiser:
         self.counts.pixels += out.size
         self.counts.invalid += out.size - valid
 
-    def _drop_what_has_no_value(self, units: NDArray[np.float32]) -> None:
-        usable = (units >= 0) & (units <= _LARGEST)
-        saturated = (units > _LARGEST) & np.isfinite(units)
-        self.counts.saturated += int(np.count_nonzero(saturated))
-        np.copyto(units, np.float32(0), where=~usable)
+    def _drop_what_has_no_value(self, depth: NDArray[Any], units: NDArray[np.float32]) -> None:
+        is_too_large = units > _LARGEST
+        self.counts.saturated += int(np.count_nonzero(is_too_large & np.isfinite(depth)))
+        np.copyto(units, np.float32(0), where=is_too_large | ~(units >= 0))
 
 
 def metres_of_values(scale: float) -> NDArray[np.float32]:

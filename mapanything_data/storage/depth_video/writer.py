@@ -45,8 +45,8 @@ class DepthVideoWriter:
 
     Args:
         path: The video, such as `.../depth.mkv`; one that is there is replaced when the new one is complete.
-        width: Pixels.
-        height: Pixels.
+        width: Pixels, at least 2, since the 4 slices are 2 x 2.
+        height: Pixels, at least 2.
         fps: Frames per second at which it plays, up to 1000; frame i is shown i / fps seconds after the first.
         scale: Metres that one unit stands for.
         timestamps: Seconds at which frame 0, 1, ... was taken; those beyond the last frame written are left out.
@@ -77,7 +77,7 @@ class DepthVideoWriter:
         scratch: str | Path = "",
         threads: int = 0,
     ) -> None:
-        if not (width > 0 and height > 0 and 0 < fps <= TICKS and 0 < scale < float("inf") and threads >= 0):
+        if not (width > 1 and height > 1 and 0 < fps <= TICKS and 0 < scale < float("inf") and threads >= 0):
             raise ValueError(
                 f"no video is {width}x{height} at {fps} frames/s in units of {scale} m on {threads} threads"
             )
@@ -90,6 +90,7 @@ class DepthVideoWriter:
         self._timestamps = None if timestamps is None else [float(time) for time in timestamps]
         self._camera, self._method, self._provenance = camera, method, dict(provenance or {})
         self._scratch = Path(scratch).expanduser() if str(scratch) else None
+        self._place = self._scratch or self.path.parent
         self._threads = min(threads or len(os.sched_getaffinity(0)), _SLICES)
         self._quantiser = Quantiser(height, width, scale)
 
@@ -99,7 +100,7 @@ class DepthVideoWriter:
         return self._quantiser.counts
 
     def __enter__(self) -> DepthVideoWriter:
-        with self._told(self._scratch or self.path.parent), ExitStack() as opened:
+        with self._told(self._place), ExitStack() as opened:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             for name in (self.path.name, meta_path(self.path).name):
                 remove_unfinished(self.path.parent, name)
@@ -112,11 +113,12 @@ class DepthVideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            with self._opened:
-                self._finish()
-        else:
-            self._opened.__exit__(kind, error, trace)
+        with self._told(self._place):  # closing a file writes what it still holds
+            if error is None:
+                with self._opened:
+                    self._finish()
+            else:
+                self._opened.__exit__(kind, error, trace)
 
     def write(self, depth: NDArray[Any]) -> None:
         """Add a depth map, rounded to the nearest unit.
@@ -163,7 +165,7 @@ class DepthVideoWriter:
         return frame, values[:, : self._width]
 
     def _encode(self, frame: Any) -> None:
-        with self._told(self._scratch or self.path.parent):
+        with self._told(self._place):
             self._container.mux(self._stream.encode(frame))
         self.frame_count += frame is not None
 
@@ -171,7 +173,7 @@ class DepthVideoWriter:
         if not self.frame_count:
             raise DataError(self.path, "no frame was written to it", remedy="leave out a recording without frames")
         self._encode(None)
-        with self._told(self._scratch or self.path.parent):
+        with self._told(self._place):
             self._container.close()
             self._file.flush()
         with self._told(self.path.parent):
