@@ -71,6 +71,7 @@ docs: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	for name in startup engine png_encoders capture pcd lidar_depth droid_tracks dataset_sample town sampler training_loop gradient_checkpointing; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in startup engine png_encoders capture pcd droid_reading lidar_depth dataset_sample town sampler training_loop gradient_checkpointing; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) .venv-hydra-next build dist site outputs

@@ -229,6 +229,7 @@ def moving(episode, name, move):
         (EXTERNAL, {path("observation/camera_type", EXTERNAL): np.full(STEPS, 7)}, "its type is 7"),
         (EXTERNAL, {path("observation/camera_type", EXTERNAL): np.arange(STEPS) % 2}, "not one and the same"),
         (EXTERNAL, {path(EXTRINSICS, f"{EXTERNAL}_left"): np.full((STEPS, 6), np.nan)}, "not finite at 30 of 30"),
+        (EXTERNAL, {path(EXTRINSICS, f"{EXTERNAL}_left"): np.full((STEPS, 6), 1e300)}, "values up to 1e\\+300"),
         (EXTERNAL, {path(EXTRINSICS, f"{EXTERNAL}_left"): np.zeros((STEPS, 7))}, r"the shape \[30, 7\]"),
         (EXTERNAL, {path(EXTRINSICS, f"{EXTERNAL}_left"): np.zeros((STEPS - 2, 6))}, r"the shape \[28, 6\]"),
         (WRIST, {"without": [f"{EXTRINSICS}/{WRIST}_left", f"{EXTRINSICS}/{WRIST}_left_gripper_offset"]}, "no extrin"),

@@ -19,8 +19,11 @@ _INTRINSICS = "observation/camera_intrinsics"
 _CLOCKS = "observation/timestamp/cameras"
 _TYPES = "observation/camera_type"
 _KINDS: Mapping[int, Literal["wrist", "external"]] = {0: "wrist", 1: "external"}
+_LARGEST = 10.0
+"""Metres or radians: no camera stands farther away, and no angle is larger."""
 _STILL_METRES, _STILL_RADIANS = 1e-4, 1e-4
 """A camera that stands still is written with the same numbers each step; this is far below what a picture shows."""
+_MOST_PIXELS = 1e6
 _AGREES_METRES, _AGREES_RADIANS = 1e-3, 2e-3
 """How well two ways to tell a wrist camera's pose agree: they differ by rounding, or by what is wrong."""
 
@@ -137,6 +140,8 @@ def _poses(arrays: TrajectoryArrays, key: str, steps: int, problems: list[str]) 
         problems.append(f"{name} has the shape {list(values.shape)}, expected {[steps, 6]}")
     elif not np.isfinite(values).all():
         problems.append(f"{name} is not finite at {(~np.isfinite(values)).any(axis=1).sum()} of {steps} steps")
+    elif (largest := np.abs(values).max()) > _LARGEST:
+        problems.append(f"{name} has values up to {largest:.3g}, expected metres and radians")
     else:
         return transforms_from_euler(values)
     return None
@@ -199,7 +204,7 @@ def _problem_of_matrices(values: NDArray[np.generic]) -> str:
     if values.shape[-2:] != (3, 3) or not values.size:
         return f"has the shape {list(values.shape)}, expected [T, 3, 3]"
     K: Floats = values.astype(np.float64).reshape(-1, 3, 3)
-    if not np.isfinite(K).all() or (K[:, (0, 1), (0, 1)] <= 0).any():
+    if not (np.abs(K) < _MOST_PIXELS).all() or (K[:, (0, 1), (0, 1)] <= 0).any():
         return "is not finite, or has focal lengths that are not positive"
     if (change := np.abs(K - K[0]).max()) > 1e-3:
         return f"changes by {change:.3g} pixels"
