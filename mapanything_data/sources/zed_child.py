@@ -1,7 +1,7 @@
 """The process that Stereolabs' SDK runs in: `python -m mapanything_data.sources.zed_child {file descriptor}`.
 
 The SDK can crash, wait for ever, and print what it likes, so it has a process of its own that `zed_sdk` starts, talks
-to through a pipe, and ends. Each request is answered by a dictionary; frames are a dictionary and their arrays' bytes.
+to through a pipe, and ends. Each request is answered by dictionaries, the last of which says `closed`; the bytes of a frame's arrays follow its own.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def serve(connection: Connection) -> None:
         except EOFError:
             return
         _play(sl, connection, request)
+        connection.send({"closed": True})
 
 
 def _load() -> Any:

@@ -169,7 +169,7 @@ class _SdkProcess:
         )
         theirs.close()
         self._connection: Connection[Any, Any] = ours
-        self._state: Literal["idle", "open", "streaming"] = "idle"
+        self._state: Literal["open", "streaming", "read"] = "read"
         try:
             hello = self._receive("pyzed.sl", _START_TIMEOUT_S, "loading the SDK")
             if "refused" in hello:
@@ -210,14 +210,18 @@ class _SdkProcess:
             if "error" in answer:
                 raise DataError(path, answer["error"], remedy="copy the recording again")
             yield [self._receive_array(path, dtype, shape) for dtype, shape in answer["arrays"]]
-        self._state = "idle"
+        self._state = "read"
 
     def finish(self) -> bool:
-        """Close the recording; False where frames are still on their way, so that the process is of no more use."""
-        if self._state == "open":
-            self._connection.send("close")
-            self._state = "idle"
-        return self._state == "idle"
+        """Close the recording; whether the process can open another: not while frames are still on their way."""
+        if self._state == "streaming":
+            return False
+        try:
+            if self._state == "open":
+                self._connection.send("close")
+            return "closed" in self._receive("pyzed.sl", _FRAME_TIMEOUT_S, "closing it")
+        except (DataError, OSError):
+            return False  # what was read is whole, so a crash at the end is no loss
 
     def is_alive(self) -> bool:
         """Whether the process runs."""

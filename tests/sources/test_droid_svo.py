@@ -162,6 +162,14 @@ def test_a_crash_between_frames_ends_the_recording_only(sdk, episode):
     assert len(read(DroidSvoSource(), episode, "24400334")) == 3
 
 
+def test_a_crash_while_closing_loses_nothing_and_is_not_blamed_on_the_next_recording(sdk, episode):
+    calls = sdk(CRASH_IN_CLOSE=1)
+    write_svo(svo_of(episode))
+    for _ in range(2):
+        assert len(read(DroidSvoSource(), episode)) == 3
+    assert len({process for process, _, _ in calls()}) == 2
+
+
 def test_an_sdk_that_waits_for_ever_is_ended(sdk, episode):
     sdk(HANG=1)
     write_svo(svo_of(episode))
