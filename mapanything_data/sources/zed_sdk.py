@@ -278,19 +278,28 @@ class _SdkProcess:
 
 _idle: list[_SdkProcess] = []
 """Processes of this process that have nothing open."""
+_refusals: list[MissingDependencyError] = []
+"""That there is no SDK, once it is known: asking again costs a process for each camera."""
 
 
 def _borrow() -> _SdkProcess:
+    if _refusals:
+        raise _refusals[0]
     while _idle:
         process = _idle.pop()
         # A fork inherits the list, but the processes are its parent's. One dies with the thread that started it.
         if process.owner == os.getpid() and process.is_alive():
             return process
-    return _SdkProcess()
+    try:
+        return _SdkProcess()
+    except MissingDependencyError as error:
+        _refusals.append(error)
+        raise
 
 
 @atexit.register
-def _end_idle() -> None:
+def _forget() -> None:
+    _refusals.clear()
     while _idle:
         process = _idle.pop()
         if process.owner == os.getpid():

@@ -25,9 +25,9 @@ SERIAL = "18026681"
 @pytest.fixture(autouse=True)
 def _no_process_of_another_test():
     """Each test has its own environment, so no process may outlive one."""
-    zed_sdk._end_idle()
+    zed_sdk._forget()
     yield
-    zed_sdk._end_idle()
+    zed_sdk._forget()
 
 
 @pytest.fixture
@@ -296,6 +296,19 @@ def test_the_sdk_is_a_provider_of_intrinsics_without_depth(sdk, episode):
     assert {arguments["depth_mode"] for _, name, arguments in calls() if name == "open"} == {"NONE"}
 
 
+def test_a_missing_sdk_is_a_reason_and_is_looked_for_once(monkeypatch, episode, tmp_path):
+    monkeypatch.setenv("PYTHONPATH", str(Path(zed_sdk.__file__).parents[2]))
+    write_svo(svo_of(episode))
+    (tmp_path / "known.json").write_text('{"18026681": {"fx": 50, "fy": 50, "cx": 640, "cy": 360}}')
+    reasons = dict(ask_sdk(episode).tried)
+    assert reasons["sdk"].startswith("pyzed.sl: pyzed, the Python part of Stereolabs' SDK, is not installed")
+    start = time.monotonic()
+    for _ in range(100):
+        assert dict(ask_sdk(episode).tried) == reasons
+    assert time.monotonic() - start < 1  # 100 processes would take 10 s
+    assert ask_sdk(episode, providers=["sdk", "json"], json=str(tmp_path / "known.json")).provider == "json"
+
+
 def test_why_the_sdk_could_not_tell_is_kept(sdk, episode):
     sdk(HANG=1)
     write_svo(svo_of(episode))
@@ -314,7 +327,7 @@ def ask_sdk(episode, **options):
         capture_times=None,
         matrices={},
     )
-    return find_intrinsics(IntrinsicsOptions(providers=["sdk"], **options), episode, camera)
+    return find_intrinsics(IntrinsicsOptions(**{"providers": ["sdk"]} | options), episode, camera)
 
 
 def test_the_sdk_dies_with_the_process_that_uses_it(sdk, episode, tmp_path):
