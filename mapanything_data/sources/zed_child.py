@@ -1,7 +1,8 @@
 """The process that Stereolabs' SDK runs in: `python -m mapanything_data.sources.zed_child {file descriptor}`.
 
 The SDK can crash, wait for ever, and print what it likes, so it has a process of its own that `zed_sdk` starts, talks
-to through a pipe, and ends. Each request is answered by dictionaries, the last of which says `closed`; the bytes of a frame's arrays follow its own.
+to through a pipe, and ends. Each request is answered by dictionaries, the last of which says `closed`; the one of a
+frame is followed by the bytes of its arrays.
 """
 
 from __future__ import annotations
