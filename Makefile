@@ -8,6 +8,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+BENCHMARKS := startup engine png_encoders capture pcd lidar_depth dataset_sample town droid_reading droid_tracks \
+	depth_video droid_episode sampler training_loop gradient_checkpointing
 EXTRAS := media,sim,droid,upload,torch,train,slurm,docs,dev
 
 .DEFAULT_GOAL := help
@@ -70,8 +72,7 @@ docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.installed
-	for name in startup engine png_encoders capture pcd lidar_depth droid_tracks dataset_sample town sampler training_loop gradient_checkpointing; do $(BIN)/python benchmarks/$$name.py || exit 1; done
-	for name in startup engine png_encoders capture pcd droid_reading lidar_depth dataset_sample town sampler training_loop gradient_checkpointing; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) .venv-hydra-next build dist site outputs

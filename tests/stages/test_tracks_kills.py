@@ -40,8 +40,8 @@ def test_killed_at_any_moment_it_loses_no_file_and_leaves_none_cut_short(kills, 
     killed = 0
     for attempt in range(kills):
         killed += run_and_kill(arguments, rng.uniform(0.4, 4.0))
-        for name, content in contents(root).items():  # nothing ever stands under its name that is not whole
-            if name.endswith((".npz", ".mkv", "intrinsics.json")):
+        for name, content in contents(root).items():  # nothing ever stands under its own name that is not whole
+            if name.endswith(("/tracks.npz", "/extrinsics.npz", "/depth.mkv", "/intrinsics.json")):
                 assert content == undisturbed[name], f"{name} after kill {attempt}"
         if complete(root, undisturbed):
             forget_an_episode(root, rng)

@@ -220,7 +220,8 @@ class DepthVideoWriter:
     def _new_container(self) -> tuple[Any, Any]:
         import av
 
-        container = av.open(self._file, "w", format="matroska")
+        # Without it, the file would hold a random number, and the same depth would give another file each time.
+        container = av.open(self._file, "w", format="matroska", options={"fflags": "+bitexact"})
         stream = container.add_stream(CODEC, rate=Fraction(self._fps).limit_denominator(1 << 16), options=_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = self._width, self._height, PIXEL_FORMAT
         coder = stream.codec_context
