@@ -78,6 +78,7 @@ def episode() -> tuple[str, ContactMotion]:
         is_counted=counted_steps(flange, closed, points, T_flange_gripper, enabled),
         pad_points=points,
         T_flange_gripper=T_flange_gripper,
+        fps=14.0,
         step_mm=1.0,
         cameras={"0": WristCamera(CAMERA, wrist)}
         | {str(i): StaticCamera(CAMERA, T) for i, T in enumerate(poses(np.array(static)), 1)},

@@ -12,7 +12,7 @@ from mapanything_data.geometry.gripper import mount, sample_pad_points
 from mapanything_data.geometry.normalised_flow import counted_steps
 from mapanything_data.scene import ContactMotion, StaticCamera, WristCamera
 from mapanything_data.storage.droid import CameraIntrinsics, RecordedCamera, Trajectory
-from mapanything_data.storage.droid.clock import Align, Aligned
+from mapanything_data.storage.droid.clock import Align, Aligned, frame_rate
 
 
 @component("labeler", "contact_tracks")
@@ -96,6 +96,7 @@ class ContactTracksLabeler:
             is_counted=is_counted,
             pad_points=pad_points,
             T_flange_gripper=T_flange_gripper,
+            fps=frame_rate(trajectory) if len(trajectory) > 1 else 0.0,
             step_mm=self.step_mm,
             cameras=cameras,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -69,6 +70,8 @@ class ContactMotion:
     """[2, N, 3] float64, metres: points on the left and the right pad in the frame of their own pad."""
     T_flange_gripper: Floats
     """[4, 4] float64: how the gripper is mounted."""
+    fps: float
+    """Steps per second of the robot's clock; 0 for a single step."""
     step_mm: float
     """Distance of the samples of the normalised flow."""
     cameras: Mapping[str, StaticCamera | WristCamera]
@@ -91,6 +94,8 @@ class ContactMotion:
             object.__setattr__(self, name, as_rigid(name, array) if shape[-2:] == (4, 4) else array)
         if ((self.gripper_positions < 0) | (self.gripper_positions > 1)).any():
             raise ValueError("gripper_positions are outside of 0 (open) to 1 (closed)")
+        if not 0 <= self.fps < math.inf:
+            raise ValueError(f"fps is {self.fps}, expected steps per second")
         if not self.step_mm > 0:
             raise ValueError(f"step_mm is {self.step_mm}, expected millimetres above 0")
         object.__setattr__(self, "is_counted", as_array("is_counted", self.is_counted, (steps,), np.bool_))

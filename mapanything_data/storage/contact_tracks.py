@@ -36,6 +36,7 @@ class Key(NamedTuple):
 STORED: dict[str, Key] = {
     "format_version": Key("", "int64", "Version of these keys."),
     "settings": Key("", "str", "How the tracks were made, as JSON."),
+    "fps": Key("", "float64", "Steps per second of the robot's clock; 0 for a single one."),
     "frame_timestamps": Key("T", "float64", "Seconds; the moments that the frames stand for."),
     "flange_poses": Key("T, 4, 4", "float64", "The flange in the world, which is the robot's base: T_world_flange."),
     "gripper_positions": Key("T", "float64", "0 open, 1 closed."),
@@ -55,7 +56,6 @@ STORED: dict[str, Key] = {
 DERIVED: dict[str, Key] = {
     "num_frames": Key("", "int64", "T."),
     "num_points_per_finger": Key("", "int64", "N."),
-    "fps": Key("", "float64", "1 / median time between frames; 0 for a single one."),
     "gripper_poses": Key("T, 4, 4", "float64", "The gripper in the world."),
     "tracks_3d": Key("T, 2N, 3", "float32", "The points, the left pad's first."),
     "contact_centroids": Key("T, 3", "float64", "Mean of all points."),
@@ -142,6 +142,7 @@ def _stored(motion: ContactMotion, occluded: Mapping[str, NDArray[np.bool_]], se
     arrays: Arrays = {
         "format_version": np.array(FORMAT_VERSION, np.int64),
         "settings": np.array(json.dumps(settings, sort_keys=True, allow_nan=False)),
+        "fps": np.array(float(motion.fps)),
         "frame_timestamps": motion.timestamps,
         "flange_poses": motion.T_world_flange,
         "gripper_positions": motion.gripper_positions,
@@ -174,7 +175,6 @@ def _derived(motion: ContactMotion) -> Arrays:
     arrays: Arrays = {
         "num_frames": np.array(len(motion), np.int64),
         "num_points_per_finger": np.array(motion.pad_points.shape[1], np.int64),
-        "fps": np.array(1 / np.median(np.diff(motion.timestamps)) if len(motion) > 1 else 0.0),
         "gripper_poses": tracks.gripper_poses,
         "tracks_3d": tracks.tracks_3d,
         "contact_centroids": tracks.contact_centroids,
@@ -249,6 +249,7 @@ def _motion(path: Path, arrays: Arrays) -> ContactMotion:
             is_counted=arrays["is_counted"],
             pad_points=arrays["pad_points"],
             T_flange_gripper=arrays["T_flange_gripper"],
+            fps=float(arrays["fps"]),
             step_mm=float(arrays["normalized_step_size_mm"]),
             cameras={serial: _camera(arrays, serial) for serial in arrays["cameras_with_2d_tracks"].tolist()},
         )

@@ -48,6 +48,7 @@ def random_motion(
         "is_counted": is_counted,
         "pad_points": sample_pad_points(points, seed),
         "T_flange_gripper": mount(float(draw.uniform(0, 0.02))),
+        "fps": 14.1,
         "step_mm": 1.0,
         "cameras": {"11": wrist_camera(), "12": static_camera(), "13": static_camera(LENS)},
     }

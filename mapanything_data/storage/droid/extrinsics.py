@@ -25,7 +25,7 @@ KEYS = {
     "camera_kinds": "[C] str, wrist or external",
     "camera_sources": "[C] str, where the pose comes from",
     "T_world_camera_{serial}": "float64, the left eye in the robot's base: [4, 4] external, [T, 4, 4] wrist",
-    "T_world_right_{serial}": "the same for the right eye, where it is known",
+    "T_world_right_{serial}": "[4, 4] float64, the right eye, where it is known; external only",
     "T_flange_camera_{serial}": "[4, 4] float64, the left eye on the flange; wrist only",
     "T_flange_right_{serial}": "the same for the right eye, where it is known; wrist only",
 }
@@ -92,9 +92,12 @@ def write_extrinsics(
             if fixed is None:
                 continue
             T = as_rigid(f"{eye} of {serial}", as_array(f"{eye} of {serial}", fixed, (4, 4), np.float64))
-            arrays[f"T_world_{eye}_{serial}"] = compose(flange, T) if camera.kind == "wrist" else T
             if camera.kind == "wrist":
                 arrays[f"T_flange_{eye}_{serial}"] = T
+            else:
+                arrays[f"T_world_{eye}_{serial}"] = T
+        if camera.kind == "wrist":  # the right eye's way follows from it, and would double the file
+            arrays[f"T_world_camera_{serial}"] = compose(flange, camera.left)
     write_npz(path, arrays)
 
 
