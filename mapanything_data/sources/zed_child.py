@@ -26,9 +26,8 @@ def serve(connection: Connection) -> None:
     except ImportError as error:
         connection.send({"refused": str(error)})
         return
-    version = str(sl.Camera.get_sdk_version()) if hasattr(sl.Camera, "get_sdk_version") else "of unknown version"
-    modes = [name.lower() for name in dir(sl.DEPTH_MODE) if name.isupper() and name not in ("LAST", "CUSTOM")]
-    connection.send({"version": version, "depth_modes": modes})
+    modes = [name.lower() for name in sl.DEPTH_MODE.__members__ if name not in ("LAST", "CUSTOM")]
+    connection.send({"version": str(sl.Camera().get_sdk_version()), "depth_modes": modes})
     while True:
         try:
             request = connection.recv()

@@ -48,6 +48,13 @@ def test_names_are_read_in_upper_and_lower_case(conf):
     assert swapped.at(1280, 720).left == read_conf(conf()).at(1280, 720).left
 
 
+def test_a_file_is_parsed_once_until_it_changes(conf):
+    first = read_conf(conf())
+    assert read_conf(first.path) is first
+    conf(HD.replace("fx=700", "fx=7000"))
+    assert read_conf(first.path).at(1280, 720).left.fx == 7000.0
+
+
 def test_zed_x_names_and_offsets_for_each_resolution_are_read(conf):
     text = HD.replace("_HD", "_FHD1200").replace("TY=0.03", "TY_FHD1200=0.04").replace("cy=350", "cy=590")
     stereo = read_conf(conf(text)).at(1920, 1200)

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from mapanything_data.errors import DataError
 from mapanything_data.scene import Camera, Distortion
 from mapanything_data.scene.arrays import Floats
+from mapanything_data.storage.reading import told_as_data_error
 from mapanything_data.storage.tables import read_text
 from mapanything_data.storage.zed.sizes import RESOLUTIONS
 
@@ -80,12 +82,21 @@ def conf_path(folder: Path, serial: str) -> Path:
 
 
 def read_conf(path: Path) -> FactoryCalibration:
-    """Read a factory calibration; upper and lower case in names of sections and keys do not matter.
+    """Read a factory calibration, once in a process for as long as the file does not change.
+
+    Upper and lower case in names of sections and keys do not matter.
 
     Raises:
         DataError: The file cannot be read, is named after no serial number, is empty, or lacks a key or has one that
             is no number.
     """
+    with told_as_data_error(path, remedy=_REMEDY):
+        stat = path.stat()
+    return _read(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=1024)
+def _read(path: Path, _mtime: int, _size: int) -> FactoryCalibration:
     named = re.fullmatch(r"SN(\d+)\.conf", path.name, re.IGNORECASE)
     if not named:
         raise DataError(path, "is named after no camera", expected="SN{serial number}.conf", remedy="rename the file")
