@@ -42,8 +42,12 @@ def make_tree(root: Path) -> None:
 
 
 def read_all(path: Path) -> None:
+    def read(_: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            item[()]
+
     with h5py.File(path) as file:
-        file.visititems(lambda _, item: item[()] if isinstance(item, h5py.Dataset) else None)
+        file.visititems(read)
 
 
 def main() -> None:

@@ -30,6 +30,8 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OUTCOMES = ("success", "failure")
 _THREADS = 8
 """Folders that are listed at once: on a network drive listing one is waiting for the server."""
+_BATCH = 32
+"""Folders that a thread lists in a row: to hand over each takes as long as to list it on a local disk."""
 _PERSONAL = {"user", "username", "name", "operator", "collector", "person", "author", "email", "mail"}
 _NAMES_THE_EPISODE = {"uuid", "user_id", "lab", "date", "timestamp"}
 
@@ -65,7 +67,8 @@ def find_episodes(recordings: Path, report: Callable[[str], None] | None = None)
     broken: list[DataError] = []
     with ThreadPoolExecutor(_THREADS) as pool:
         while level:
-            listings = list(pool.map(_list_folder, level))
+            batches = [level[start : start + _BATCH] for start in range(0, len(level), _BATCH)]
+            listings = [listing for batch in pool.map(_list_folders, batches) for listing in batch]
             if level[0] == str(recordings) and listings[0].error:
                 raise listings[0].error
             level = []
@@ -123,6 +126,10 @@ class _Listing(NamedTuple):
     folders: list[str]
     links: list[str]
     error: DataError | None
+
+
+def _list_folders(folders: list[str]) -> list[_Listing]:
+    return [_list_folder(folder) for folder in folders]
 
 
 def _list_folder(folder: str) -> _Listing:
