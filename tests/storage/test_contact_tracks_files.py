@@ -38,7 +38,7 @@ def assert_same(a, b):
         assert a[name].tobytes() == b[name].tobytes(), name
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(
     seeds, st.integers(1, 12), st.integers(1, 9), st.floats(0.5, 40), st.sampled_from([(), ("12",), ("11", "13")]),
     st.booleans(),

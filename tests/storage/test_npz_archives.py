@@ -22,7 +22,13 @@ plain_dtypes = st.one_of(
 )  # fmt: skip
 any_array = hnp.arrays(plain_dtypes, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=5))
 names = st.text("abcxyz_09é", min_size=1, max_size=8)
-SAMPLE = {"floats": np.arange(12.0).reshape(3, 4), "text": np.array("é"), "flags": np.array([True, False])}
+NOISE = np.random.default_rng(0).integers(0, 256, 64, dtype=np.uint8)  # stored, not deflated
+SAMPLE = {
+    "noise": NOISE,
+    "floats": np.arange(12.0).reshape(3, 4),
+    "text": np.array("é"),
+    "flags": np.array([True, False]),
+}
 
 
 def assert_same(arrays, expected):
@@ -38,6 +44,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("npz")
 
 
+@settings(deadline=None)  # a disk may be busy
 @given(st.dictionaries(names, any_array, min_size=1, max_size=4), st.integers(0, 3))
 def test_numpy_and_we_read_back_what_was_written(folder, arrays, level):
     path = folder / "a.npz"
@@ -124,7 +131,7 @@ def test_a_file_that_ends_anywhere_before_its_end_is_refused(tmp_path):
             read_npz(path)
 
 
-@pytest.mark.parametrize("bit", range(8))
+@pytest.mark.parametrize("bit", [0, 4, 7])
 def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(tmp_path, bit):
     path = tmp_path / "a.npz"
     write_npz(path, SAMPLE)
@@ -140,7 +147,7 @@ def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(tmp_path, bit):
     assert refused > len(whole) / 2
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_refused_in_words(folder, content):
     path = folder / "odd.npz"
@@ -159,6 +166,16 @@ def test_members_that_are_no_arrays_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("readme.txt", "hello")
     with pytest.raises(DataError, match=r"readme\.txt is no \.npy array"):
+        read_npz(tmp_path / "a.npz")
+
+
+def test_an_array_followed_by_more_bytes_is_refused(tmp_path):
+    write_npz(tmp_path / "a.npz", SAMPLE)
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        content = archive.read("flags.npy")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("flags.npy", content + b"\0")
+    with pytest.raises(DataError, match=r"flags\.npy has more bytes than its array"):
         read_npz(tmp_path / "a.npz")
 
 
