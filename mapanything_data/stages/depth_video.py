@@ -84,7 +84,8 @@ def _find_videos(path: Path) -> list[Path]:
         return [path]
     # A meta whose video is missing counts as a video: its writer was stopped, or the file was lost.
     named = {meta.with_name(DEPTH_VIDEO) for meta in path.rglob(DEPTH_META)}
-    videos = sorted(named | set(path.rglob(DEPTH_VIDEO)))
+    # Outer folders first: when frames are decoded, theirs must be new and those inside come after it.
+    videos = sorted(named | set(path.rglob(DEPTH_VIDEO)), key=lambda video: (len(video.parts), video))
     if not videos:
         found = f"holds no {DEPTH_VIDEO}" if path.is_dir() else "is neither a file nor a folder"
         raise DataError(path, found, remedy="correct path")
