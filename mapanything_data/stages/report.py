@@ -9,7 +9,7 @@ from mapanything_data.config.registry import component_name
 from mapanything_data.errors import DataError
 from mapanything_data.stages.execute import absolute_path, folder_of, module_of_dataset, say
 from mapanything_data.storage.atomic import write_atomic
-from mapanything_data.storage.tables import read_json, write_json
+from mapanything_data.storage.tables import read_json, write_csv, write_json
 from mapanything_data.viz.report import Report, plain_number, render_html
 
 
@@ -41,12 +41,16 @@ def report(config: ReportConfig) -> int:
     try:
         output.mkdir(parents=True, exist_ok=True)
         write_json(output / "report.json", {**summary.to_dict(), "check": check})
+        for name, rows in summary.tables.items():
+            write_csv(output / f"{name}.csv", list(rows[0]) if rows else [], rows)
         write_atomic(output / "report.html", render_html(summary, check))
     except OSError as error:
         raise DataError(output, f"cannot be written ({error.strerror})", remedy="give output=FOLDER") from error
     for name, value in summary.facts.items():
         say(f"{name:22} {plain_number(value)}")
     say(f"{'check':22} {check['verdict'] if check else 'not checked yet: run mapanything_data.check'}")
+    for name in summary.tables:
+        say(f"{'table':22} {output / f'{name}.csv'}")
     say(f"{'page':22} {output / 'report.html'}")
     return 0
 

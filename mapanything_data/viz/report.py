@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,14 @@ class Report:
         root: Where it is.
         facts: Totals by name; numbers with their unit in the name.
         items: Its parts.
+        tables: Lists that are too long for the page, by name: rows with the same columns, written as {name}.csv.
     """
 
     dataset: str
     root: Path
     facts: Mapping[str, Any]
     items: Sequence[ItemReport]
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Facts without pictures, for JSON."""
