@@ -73,7 +73,6 @@ docs: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
-	for name in startup engine png_encoders capture pcd depth_video lidar_depth dataset_sample town sampler training_loop gradient_checkpointing; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) .venv-hydra-next build dist site outputs

@@ -1,7 +1,7 @@
 """What an episode of DROID costs without depth: 226 steps, 960 points, 3 cameras, intrinsics from a JSON, all written.
 
-The real trajectory is used where it lies in ../shared/data/droid, else one is generated. Seconds an episode are those of
-one worker on one core once it is running; beside them stands what NumPy's own compression of the same arrays takes.
+The real trajectory is used where it lies in ../shared/data/droid, else one is generated. Seconds an episode are those
+of one worker on one core once it is running; beside them stands what NumPy's own compression of the same arrays takes.
 Then as many workers as there are cores.
 """
 
