@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -129,7 +130,7 @@ class DepthVideoWriter:
 
         Raises:
             ValueError: It has another shape or no floats, or there is no time stamp for it.
-            DataError: It cannot be written.
+            OSError: It cannot be written; `filename` is the folder whose disk refused.
         """
         self._require_map(depth, np.floating)
         frame, values = self._new_frame()
@@ -237,9 +238,9 @@ class DepthVideoWriter:
         try:
             yield
         except (OSError, FFmpegError) as error:
-            refusal = error.__cause__ or error  # PyAV wraps what our file raised
-            raise DataError(
-                self.path,
-                f"cannot be written: {getattr(refusal, 'strerror', None) or refusal} (in {folder})",
-                remedy=f"make room in {folder} or correct its rights, and run it again",
-            ) from error
+            if not isinstance(error, FFmpegError) and error.filename:
+                raise  # it says where already
+            # PyAV wraps what our file raised. An engine must know a full disk, which stops more than this video.
+            refusal = error.__cause__ if isinstance(error.__cause__, OSError) else error
+            number = refusal.errno if isinstance(refusal, OSError) and refusal.errno else errno.EIO
+            raise OSError(number, getattr(refusal, "strerror", None) or str(refusal), str(folder)) from error
