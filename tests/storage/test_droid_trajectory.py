@@ -248,6 +248,15 @@ def test_an_external_camera_that_was_pushed_is_not_averaged(change, episode):
     assert cameras[EXTERNAL].problem == "it is external, but moves by up to 5 mm and 0.00 degrees"
 
 
+def test_an_external_camera_that_was_turned_is_a_problem(change, episode):
+    values = recorded(episode, f"{EXTRINSICS}/{EXTERNAL}_left")
+    values[5:, 5] += np.radians(1)  # about the world's z, whatever the other angles are
+
+    problem = change(**{path(EXTRINSICS, f"{EXTERNAL}_left"): values}).cameras[EXTERNAL].problem
+
+    assert problem == "it is external, but moves by up to 0 mm and 1.00 degrees"
+
+
 def test_angles_that_jump_by_a_whole_turn_are_no_motion(change, episode):
     values = recorded(episode, f"{EXTRINSICS}/{EXTERNAL}_left")
     values[::2, 5] += 2 * np.pi
