@@ -25,8 +25,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 FAULTS = ("429", "503", "401", "413", "html", "drop", "drop_after", "stall", "stall_after", "late")
-"""Answers with this status; HTML where JSON is due; a connection cut before or after the request is carried out; silence
-for `stall_s` before or after it; a connection cut at once, and the request carried out `late_s` later."""
+"""Answers with this status; HTML where JSON is due; a connection cut before or after the request is carried out;
+silence for `stall_s` before or after it; a connection cut at once, and the request carried out `late_s` later."""
 
 ROUTES = {
     ("POST", r"/api/repos/create"): "create",
@@ -179,7 +179,7 @@ def git_oid(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     def __init__(self, status, text, code=""):
         super().__init__(text)
         self.status, self.text, self.code = status, text, code
@@ -204,11 +204,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self):
         address = urlsplit(self.path)
-        for (method, pattern), route in ROUTES.items():
-            match = re.fullmatch(pattern, address.path)
-            if method == self.command and match:
-                break
-        else:
+        matches = {
+            route: re.fullmatch(pattern, address.path)
+            for (method, pattern), route in ROUTES.items()
+            if method == self.command
+        }
+        route, match = next(((route, match) for route, match in matches.items() if match), ("", None))
+        if match is None:
+            self._body()
             self._answer(404, {"error": f"no such route: {self.command} {self.path}"})
             return
         names = {name: unquote(value) for name, value in match.groupdict().items() if value is not None}
@@ -241,19 +244,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _carry_out(self, route, names, body):
         try:
-            if self.hub.token and route not in ("put",):
-                if self.headers.get("Authorization") != f"Bearer {self.hub.token}":
-                    raise _Refused(401, "Invalid credentials in Authorization header")
+            invited = route == "put" or self.headers.get("Authorization") == f"Bearer {self.hub.token}"
+            if self.hub.token and not invited:
+                raise _RefusedError(401, "Invalid credentials in Authorization header")
             with self.hub.lock:
                 return 200, getattr(self, f"_{route}")(body=body, **names)
-        except _Refused as refused:
+        except _RefusedError as refused:
             return refused.status, {"error": refused.text}, {"X-Error-Code": refused.code} if refused.code else {}
 
     def _create(self, body):
         asked = json.loads(body)
         repo = f"{asked['organization']}/{asked['name']}"
         if repo in self.hub.created:
-            raise _Refused(409, "You already created this dataset repo")
+            raise _RefusedError(409, "You already created this dataset repo")
         self.hub.create(repo, asked.get("visibility") == "private" or asked.get("private", False))
         return {"url": f"{self.hub.url}/datasets/{repo}"}
 
@@ -289,14 +292,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _put(self, body, oid):
         if hashlib.sha256(body).hexdigest() != oid:
-            raise _Refused(400, "the content has another sha256")
+            raise _RefusedError(400, "the content has another sha256")
         self.hub.keep(body)
         return {}
 
     def _verify(self, body):
         asked = json.loads(body)
         if not (self.hub.folder / "objects" / asked["oid"]).exists():
-            raise _Refused(404, "no such object")
+            raise _RefusedError(404, "no such object")
         return {}
 
     def _commit(self, body, repo, revision):
@@ -304,13 +307,13 @@ class _Handler(BaseHTTPRequestHandler):
         header, *operations = [json.loads(line) for line in body.splitlines()]
         parent = header["value"].get("parentCommit")
         if parent is not None and parent != head.oid:
-            raise _Refused(412, "A commit has happened since. Please refresh and try again.")
+            raise _RefusedError(412, "A commit has happened since. Please refresh and try again.")
         files = {}
         for operation in operations:
             value = operation["value"]
             if operation["key"] == "lfsFile":
                 if not (self.hub.folder / "objects" / value["oid"]).exists():
-                    raise _Refused(400, f"{value['path']}: its content was not uploaded")
+                    raise _RefusedError(400, f"{value['path']}: its content was not uploaded")
                 self.hub.large.add(value["oid"])
                 files[value["path"]] = value["oid"]
             else:
@@ -322,7 +325,7 @@ class _Handler(BaseHTTPRequestHandler):
         tree = self._at(repo, revision).tree
         asked = parse_qs(body.decode())["paths"]
         if len(asked) > 1000:
-            raise _Refused(413, "too many parameters")
+            raise _RefusedError(413, "too many parameters")
         return [self.hub.describe(path, tree[path]) for path in asked if path in tree]
 
     def _tree(self, body, repo, revision):
@@ -331,16 +334,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _resolve(self, body, repo, revision, path):
         tree = self._at(repo, revision).tree
         if path not in tree:
-            raise _Refused(404, "Entry not found", "EntryNotFound")
+            raise _RefusedError(404, "Entry not found", "EntryNotFound")
         return self.hub.content(tree[path])
 
     def _at(self, repo, revision) -> Commit:
         if repo not in self.hub.created:
-            raise _Refused(404, "Repository not found", "RepoNotFound")
+            raise _RefusedError(404, "Repository not found", "RepoNotFound")
         try:
             return self.hub.commit(repo, revision)
         except StopIteration:
-            raise _Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound") from None
+            raise _RefusedError(404, f"Invalid rev id: {revision}", "RevisionNotFound") from None
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "") != "chunked":

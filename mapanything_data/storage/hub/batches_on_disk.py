@@ -62,6 +62,10 @@ class BatchesOnDisk:
             self._add(batch, confirmed=path.parent.name == CONFIRMED)
             if batch.name in self.confirmed:
                 on_confirmed(batch)
+        if writable:
+            for folder in (self.folder / "shards").glob("*"):
+                if folder.name not in self.open:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def knows(self, item: Item) -> bool:
         """Whether the newest batch with this item lists each of its files as it is now; deleted files do not count."""

@@ -223,7 +223,7 @@ def switch_off_xet_elsewhere() -> None:
 
 
 def silence_request_logs() -> None:
-    """Keep addresses out of the logs: those for contents are signed and let anybody write. The journal tells the rest."""
+    """Keep addresses out of the logs: those for contents are signed and let anybody write. The journal says it."""
     for name, least in {"huggingface_hub": logging.ERROR, "httpx": logging.WARNING, "httpx2": logging.WARNING}.items():
         logging.getLogger(name).setLevel(least)
 
@@ -249,6 +249,7 @@ def _refusal(repo: str, text: str, status: int | None = None) -> DataError:
         401: "give a token that is valid: HF_TOKEN, hub.token_file, or `hf auth login`",
         403: "give a token that may write to this repository",
     }
-    remedy = remedies.get(status or 0, "correct what the hub names, then run the same command again")
+    remedy = remedies.get(status or 0, "correct what it names, then run the same command again")
     kind = BatchRefusedError if status in (400, 413, 422) else DataError
-    return kind(repo, f"the hub refuses: {text}", remedy=remedy)
+    found = f"the hub refuses: {text}" if status else f"huggingface_hub fails: {text}"
+    return kind(repo, found, remedy=remedy)
