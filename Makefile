@@ -45,11 +45,12 @@ demo-train: $(VENV)/.installed
 test: $(VENV)/.installed $(VENV)/.browser
 	$(BIN)/python -m pytest -m "not slurm and not ray and not slow"
 
-# Long fuzzing of the readers, and a scene learnt by heart; not part of CI.
+# Long fuzzing of the readers, a scene learnt by heart, a hundred killed uploads; not part of CI.
 test-slow: $(VENV)/.installed
 	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest -m slow tests/storage/test_pcd_damage.py
 	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/storage/test_plain_yaml.py tests/storage/test_opv2v_files.py -k damage
 	$(BIN)/python -m pytest -m slow tests/train
+	$(BIN)/python -m pytest -m slow tests/stages/test_upload.py
 
 test-cluster: $(VENV)/.cluster
 	eval "$$(scripts/local_slurm.sh start)" && $(BIN)/python -m pytest -m "slurm or ray"; \

@@ -11,8 +11,7 @@ import pytest
 from upload_trees import FULL, META, episode, files_of, metadata_of, options, upload, uploader, write_episode
 
 from mapanything_data.errors import ConfigError
-from mapanything_data.storage.hub import client, limits, upload_folder
-from mapanything_data.storage.hub import uploader as uploader_module
+from mapanything_data.storage.hub import client, limits, local_files, upload_folder
 
 # huggingface_hub sends contents by an argument that its HTTP client would like to be called otherwise.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -407,13 +406,13 @@ def test_a_file_that_was_written_anew_after_the_upload_is_not_deleted(hub, root)
 
 
 def test_files_that_the_hub_cannot_take_are_named_and_the_other_episodes_go_up(hub, root, monkeypatch):
-    monkeypatch.setattr(uploader_module, "MAX_FILE_BYTES", 10_000)
+    monkeypatch.setattr(local_files, "MAX_FILE_BYTES", 10_000)
     (root / episode(2) / "huge.bin").write_bytes(bytes(10_001))
 
     summary = upload(root)
 
     assert summary.exit_code == 1
-    assert summary.failures[0].startswith(f"{episode(2)}: huge.bin is larger than")
+    assert summary.failures[0].startswith(f"{episode(2)}/huge.bin is larger than")
     assert summary.items == 4
 
 
@@ -453,3 +452,38 @@ def test_a_token_file_that_is_empty_is_refused(tmp_path):
 
     with pytest.raises(ConfigError, match=r"hub\.token_file"):
         options(token_file=str(tmp_path / "token")).token()
+
+
+def test_a_repository_that_was_given_up_is_tried_again_while_the_tree_grows(hub, root):
+    now = time.time()
+    work = uploader(root, clock=lambda: now, metadata_repo="")
+    hub.plan.next["info"] = ["401"]
+    work.step(now)
+    assert work.summary.exit_code == 1
+    assert work.step(now) is None
+
+    now += 600.1
+    for _ in range(4):
+        work.step(now)
+        now += 10
+
+    assert work.summary.exit_code == 0
+    assert hub.files(FULL) == files_of(root)
+
+
+def test_a_file_that_changes_while_it_is_sent_is_no_reason_to_leave_its_batch(hub, root, monkeypatch):
+    work = uploader(root, metadata_repo="", batch_size=5)
+    work.step(time.time(), no_more_to_come=True)
+    send = work._client.commit
+
+    def change_and_send(*arguments):
+        monkeypatch.setattr(work._client, "commit", send)
+        (root / episode(1) / "tracks.npz").write_bytes(bytes(3000))
+        return send(*arguments)
+
+    monkeypatch.setattr(work._client, "commit", change_and_send)
+    summary = work.run(lambda: True)
+
+    assert summary.failures == []
+    assert hub.files(FULL) == files_of(root)
+    assert hub.doubled(FULL) == []

@@ -11,12 +11,8 @@ import random
 import shutil
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 from mapanything_data.errors import DataError, UserError
 from mapanything_data.storage.hub.batch import (
@@ -28,7 +24,6 @@ from mapanything_data.storage.hub.batch import (
     Upload,
     batch_name,
     destinations,
-    is_metadata,
     taken_by,
 )
 from mapanything_data.storage.hub.batches_on_disk import SENT, BatchesOnDisk
@@ -40,8 +35,9 @@ from mapanything_data.storage.hub.client import (
     RepoMissingError,
     TransientError,
 )
-from mapanything_data.storage.hub.items import Item, OutputTree, Stamp, find_items, hash_file
-from mapanything_data.storage.hub.limits import MAX_FILE_BYTES, RepoLimits
+from mapanything_data.storage.hub.items import Item, OutputTree, Stamp, find_items
+from mapanything_data.storage.hub.local_files import delete_confirmed, has_changed, stage_files
+from mapanything_data.storage.hub.progress import Target, UploadSummary
 from mapanything_data.storage.hub.shards import ItemChangedError, pack
 from mapanything_data.storage.hub_options import HubOptions, Layout
 
@@ -50,61 +46,6 @@ LOOK_EVERY_S = 5.0
 _STAGED_AHEAD = 2
 """So many batches are listed and hashed before a repository needs them."""
 _AT_ONCE = 0.0
-
-
-@dataclass(slots=True)
-class Target:
-    """A repository and how it is doing in this run.
-
-    Attributes:
-        name: `full` or `metadata`.
-        repo: Such as me/droid-full.
-        budget: Its commits in the last hour.
-        limits: How full it is.
-        head: The commit that its branch is at, as far as we know; None where we have to ask.
-        ready_at: When the next step may be taken, seconds since 1970.
-        failures: Steps that failed one after the other.
-        gave_up: Why no more is tried in this run; empty while it is.
-        skipped: Batches that the repository refused in this run.
-    """
-
-    name: str
-    repo: str
-    budget: CommitBudget = field(default_factory=lambda: CommitBudget(1, []))
-    limits: RepoLimits = field(default_factory=RepoLimits)
-    head: str | None = None
-    ready_at: float = 0.0
-    failures: int = 0
-    gave_up: str = ""
-    skipped: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class UploadSummary:
-    """What a run has done.
-
-    Attributes:
-        items: Items that every repository has confirmed.
-        commits: Commits by repository.
-        sent_bytes: What these commits carried, by repository.
-        already_there: Files that a repository had, by repository.
-        retries: Steps that were tried again.
-        waiting: Batches that have not reached every repository.
-        failures: What could not be uploaded for good, in words.
-    """
-
-    items: int = 0
-    commits: Counter[str] = field(default_factory=Counter)
-    sent_bytes: Counter[str] = field(default_factory=Counter)
-    already_there: Counter[str] = field(default_factory=Counter)
-    retries: int = 0
-    waiting: int = 0
-    failures: list[str] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        """1 where something failed for good."""
-        return 1 if self.failures else 0
 
 
 class Uploader:
@@ -187,7 +128,8 @@ class Uploader:
         self._stage(now, at_once=no_more_to_come)
         for target in self.targets:
             if target.gave_up and not no_more_to_come and now >= target.ready_at:
-                target.gave_up, target.failures, target.skipped = "", 0, set()
+                self.summary.failures = [text for text in self.summary.failures if text != target.gave_up]
+                target.gave_up, target.failures = "", 0
             batch = self._next_for(target)
             if batch is not None and now >= target.ready_at:
                 self._attempt(batch, target, now)
@@ -233,29 +175,17 @@ class Uploader:
 
     def _hash(self, item: Item) -> list[StagedFile] | None:
         """The files of an item with their hashes; None where it cannot go up as it is."""
-        files = []
         try:
-            for path, stamp in item.files.items():
-                path.encode("utf-8")
-                if stamp.size > MAX_FILE_BYTES:
-                    raise DataError(
-                        path, f"is larger than the {MAX_FILE_BYTES / 1e9:.0f} GB that the hub takes", remedy="split it"
-                    )
-                sha256, git_sha1, size = hash_file(self.root / item.key / path)
-                metadata = is_metadata(path, self.hub)
-                files.append(StagedFile(path, size, stamp.mtime_ns, sha256, git_sha1, metadata))
-        except (DataError, UnicodeEncodeError) as error:
+            return stage_files(self.root, item, self.hub)
+        except DataError as error:
             self._refused[item.key] = item.files
-            reason = error.found if isinstance(error, DataError) else "its name is no UTF-8"
-            self._fail(f"{item.key}: {path.encode(errors='replace').decode()} {reason}; left out")
-            return None
+            self._fail(f"{error.where} {error.found}; its item is left out")
         except OSError as error:  # it is being written again, or was taken away: the next look tells
             self.batches.note("unreadable", item=item.key, reason=str(error))
             if isinstance(error, PermissionError):
                 self._refused[item.key] = item.files
                 self._fail(f"{item.key}: cannot be read ({error.strerror}); left out")
-            return None
-        return files
+        return None
 
     def _enqueue(self, items: dict[str, list[StagedFile]]) -> None:
         name = batch_name(self.batches.next_number, items)
@@ -284,6 +214,12 @@ class Uploader:
                 self._give_up(batch, target, DataError(target.repo, f"is not there ({missing})", remedy=remedy))
                 return
             self._create(batch, target)
+        except BatchRefusedError as refusal:
+            target.head = None
+            if self._changed_items(batch):  # while it was sent; the next step takes them out
+                self._put_off(batch, target, TransientError(str(refusal)))
+            else:
+                self._give_up(batch, target, refusal)
         except UserError as refusal:
             target.head = None
             self._give_up(batch, target, refusal)
@@ -367,7 +303,7 @@ class Uploader:
         """Take a batch off: leave out items that have changed since, pack shards."""
         self.batches.take_off(batch)
         if batch.layout == Layout.tree.value:
-            changed = [key for key, files in batch.current if any(self._has_changed(key, file) for file in files)]
+            changed = self._changed_items(batch)
             if changed:
                 self._supersede(batch, changed)
             return
@@ -387,15 +323,10 @@ class Uploader:
                 batch.shards = shards
                 self.batches.save(batch)
 
-    def _has_changed(self, key: str, file: StagedFile, *, by_content: bool = False) -> bool:
-        path = self.root / key / file.path
-        try:
-            status = path.stat()
-            if not by_content and Stamp(status.st_size, status.st_mtime_ns) == file.stamp:
-                return False
-            return status.st_size != file.size or hash_file(path)[0] != file.sha256
-        except OSError:
-            return True
+    def _changed_items(self, batch: Batch) -> list[str]:
+        return [
+            key for key, files in batch.current if any(has_changed(self.root / key / file.path, file) for file in files)
+        ]
 
     def _supersede(self, batch: Batch, keys: list[str]) -> None:
         self.batches.supersede(batch, keys)
@@ -447,22 +378,9 @@ class Uploader:
             self.batches.land(batch)
 
     def _delete_local(self, batch: Batch) -> None:
-        """Delete the files that every repository which takes them has confirmed, if they are still the same."""
         batch.cleaned = True
         self.batches.save(batch)
-        deleted = 0
-        for key, files in batch.current:
-            folder = self.root / key
-            for file in files:
-                taken = file.metadata or FULL in batch.deliveries
-                if not taken or file.path == self.tree.marker or self._has_changed(key, file, by_content=True):
-                    continue
-                (folder / file.path).unlink()
-                deleted += 1
-            for parent in sorted({parent for file in files for parent in Path(file.path).parents}, reverse=True):
-                with suppress(OSError):  # it holds something else, or is gone
-                    (folder / parent).rmdir()
-        self.batches.note("deleted", batch=batch.name, files=deleted)
+        self.batches.note("deleted", batch=batch.name, files=delete_confirmed(self.tree, batch))
 
     def _count_files(self, batch: Batch) -> None:
         for target in self.targets:
