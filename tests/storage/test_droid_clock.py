@@ -51,11 +51,24 @@ def repeats(times):
     return np.where(np.arange(len(times)) == 40, np.roll(times, 1), times)
 
 
+def test_a_picture_that_was_read_twice_is_a_step_of_its_own_a_moment_later(trajectory):
+    for serial in SERIALS:
+        spoilt = repeats(trajectory.cameras[serial].capture_times)
+        trajectory = with_clock(trajectory, serial, capture_times=spoilt)
+
+    clock = capture_clock(trajectory)
+
+    assert clock.serials == tuple(SERIALS)
+    assert clock.remarks == ["1 steps show the pictures of the step before"]
+    assert 0 < clock.times[40] - clock.times[39] < 2e-6
+    assert (np.diff(clock.times) > 0).all()
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (repeats, "does not go on at 1 steps, the first is 40"),
-        (lambda times: times[::-1].copy(), "does not go on at 119 steps"),
+        (lambda times: np.full_like(times, times[50]), "stands still"),
+        (lambda times: times[::-1].copy(), "goes back at 119 steps"),
         (lambda times: np.where(times > times[50], np.nan, times), "69 of its times are not finite"),
         (lambda times: times + 7200, "is up to 7.2e+03 s away from the robot's"),
         (lambda times: None, "has no times of capture"),

@@ -17,6 +17,8 @@ Align = Literal["capture", "state"]
 
 _CLOCK_OFFSET = 1.0
 """Seconds: a camera whose pictures are so far from the robot's states runs on another clock."""
+_NEXT_MOMENT = 1e-6
+"""Seconds by which a step follows one that shows the same pictures."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,8 +58,9 @@ class Aligned(NamedTuple):
 def capture_clock(trajectory: Trajectory, cameras: Iterable[str] | None = None) -> CaptureClock:
     """When the pictures of each step were taken.
 
-    A camera that repeats a picture, goes back in time, has NaN or runs on another clock than the robot is left out.
-    The median of times that all increase increases too.
+    A camera that goes back in time, has NaN or runs on another clock than the robot is left out. One that was read
+    twice between two pictures tells the same time twice, which is true; where that makes a step no later than the one
+    before, it is said to be a microsecond later.
 
     Args:
         trajectory: The episode.
@@ -76,7 +79,13 @@ def capture_clock(trajectory: Trajectory, cameras: Iterable[str] | None = None) 
         remarks.append("no camera tells when its pictures were taken: the times of the robot's states stand for them")
         return CaptureClock(trajectory.state_times, np.zeros(len(trajectory)), (), remarks)
     times = np.stack(list(clocks.values()))
-    return CaptureClock(np.median(times, axis=0), np.ptp(times, axis=0), tuple(clocks), remarks)
+    middle = np.median(times, axis=0)  # of times that never decrease, it never decreases either
+    repeated = int((np.diff(middle) == 0).sum())
+    if repeated:
+        remarks.append(f"{repeated} steps show the pictures of the step before")
+        later = _NEXT_MOMENT * np.arange(len(middle))
+        middle = np.maximum.accumulate(middle - later) + later
+    return CaptureClock(middle, np.ptp(times, axis=0), tuple(clocks), remarks)
 
 
 def aligned(trajectory: Trajectory, align: Align, clock: CaptureClock | None = None) -> Aligned:
@@ -115,9 +124,11 @@ def _problem_of_clock(camera: RecordedCamera, state_times: Floats) -> str:
         return "it has no times of capture"
     if not np.isfinite(times).all():
         return f"{(~np.isfinite(times)).sum()} of its times are not finite"
-    stalled = np.flatnonzero(np.diff(times) <= 0)
-    if len(stalled):
-        return f"it does not go on at {len(stalled)} steps, the first is {stalled[0] + 1}"
+    backwards = np.flatnonzero(np.diff(times) < 0)
+    if len(backwards):
+        return f"it goes back at {len(backwards)} steps, the first is {backwards[0] + 1}"
+    if len(times) > 1 and times[0] == times[-1]:
+        return "it stands still"
     if (offset := np.abs(times - state_times).max()) > _CLOCK_OFFSET:
         return f"it is up to {offset:.3g} s away from the robot's"
     return ""
