@@ -70,6 +70,7 @@ class EpisodeOptions:
         format: Of tracks.npz, full or compact.
         depth_scale: Metres of one unit of a depth video.
         scratch: Folder on a fast disk for files that are being written; empty for none.
+        threads: Threads that code a depth video.
         again: Whether to make what is finished, too.
     """
 
@@ -80,6 +81,7 @@ class EpisodeOptions:
     format: Literal["full", "compact"]
     depth_scale: float
     scratch: str
+    threads: int
     again: bool
 
 
@@ -243,6 +245,7 @@ def _write_depth(
             camera=recording.camera,
             method=recording.depth_method,
             scratch=options.scratch,
+            threads=options.threads,
         ) as writer:
             writer.write(first.depth)
             for frame in frames:

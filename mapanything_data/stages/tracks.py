@@ -197,6 +197,7 @@ def _options(config: TracksConfig) -> EpisodeOptions:
         format="compact" if config.format == "compact" else "full",
         depth_scale=config.depth_scale_m,
         scratch=config.scratch,
+        threads=config.executor.worker_cores(),
         again=config.again,
     )
 

@@ -138,6 +138,7 @@ def test_an_episode_that_disappears_while_others_are_made_fails_alone(raw, tmp_p
         format="compact",
         depth_scale=0.001,
         scratch="",
+        threads=1,
         again=False,
     )
     work = TracksWork(options, output=tmp_path / "made", recordings=raw)
