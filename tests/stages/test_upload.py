@@ -219,8 +219,10 @@ def test_kills_at_any_moment_lose_nothing_and_double_nothing(tmp_path, layout, k
     context = multiprocessing.get_context("forkserver")  # which starts processes in a moment
     context.set_forkserver_preload(["huggingface_hub.hf_api", "mapanything_data.stages.upload", "upload_trees"])
 
-    def begin(hub, root):
-        hub_options = options(batch_size=1, layout=layout, commits_per_hour=128, max_retries=50, request_timeout_s=2)
+    def begin(hub, root, batch_size):
+        hub_options = options(
+            batch_size=batch_size, layout=layout, commits_per_hour=128, max_retries=50, request_timeout_s=2
+        )
         process = context.Process(target=upload_in_child, args=(hub.url, root, hub_options))
         process.start()
         return process
@@ -235,10 +237,10 @@ def test_kills_at_any_moment_lose_nothing_and_double_nothing(tmp_path, layout, k
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", list(Layout))
 def test_a_hundred_kills_of_the_app_lose_nothing_and_double_nothing(tmp_path, layout):
-    arguments = ["hub.batch_size=1", f"hub.layout={layout.value}", "hub.commits_per_hour=128", "hub.max_retries=50"]
+    arguments = [f"hub.layout={layout.value}", "hub.commits_per_hour=128", "hub.max_retries=50"]
 
-    def begin(hub, root):
-        process = start(hub, root, *arguments)
+    def begin(hub, root, batch_size):
+        process = start(hub, root, f"hub.batch_size={batch_size}", *arguments)
         process.is_alive = lambda: process.poll() is None
         process.stdout.readline()  # the first batch was staged
         return process
@@ -263,13 +265,13 @@ def kill_again_and_again(tmp_path, begin, end, *, kills, layout, seed):
             for new in range(2):
                 write_episode(root, 2 * number + new + 1)
             write_episode(root, draw.randrange(2 * number + 1), seed=number)
-            process = begin(hub, root)
+            process = begin(hub, root, 1)
             time.sleep(draw.uniform(0.0, 0.3))
             in_the_middle += process.is_alive()
             process.kill()
             end(process)
         let_hours_pass(root)
-        assert end(begin(hub, root)) == 0
+        assert end(begin(hub, root, 20)) == 0
         time.sleep(0.5)  # for a commit that the hub applies late
 
         assert in_the_middle > 0.6 * kills

@@ -347,9 +347,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            size = int(self.headers.get("Content-Length", 0))
+            body = self.rfile.read(size)
+            if len(body) < size:
+                raise ConnectionError("the client was killed while it sent this")
+            return body
         parts = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
+        while size := int(self.rfile.readline().split(b";")[0], 16):  # empty, so no number, where the client was killed
             parts.append(self.rfile.read(size))
             self.rfile.readline()
         self.rfile.readline()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from email.utils import formatdate
 from itertools import product
@@ -256,6 +257,7 @@ def test_a_repository_that_is_missing_is_named_where_none_is_to_be_made(hub, roo
 
 
 def test_the_token_is_written_nowhere(hub, root, tmp_path, monkeypatch, caplog, capfd):
+    caplog.set_level(logging.INFO)  # as Hydra does
     token = "hf_verySecretIndeed"
     (tmp_path / "token").write_text(f"{token}\n")
     hub.token = token
