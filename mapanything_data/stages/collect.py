@@ -125,7 +125,7 @@ class CollectWork:
             fingerprint=fingerprint(settings),
             provenance={"software": software_versions()},
         )
-        begin_or_go_on(self.output, manifest, holds_data=any(self.output.glob("*/*/*/*")))
+        begin_or_go_on(self.output, manifest, holds_data=any(self.output.glob("[!.]*/*/*/*")))
         return [CollectItem(scenario, agent) for scenario in self.source.scenarios() for agent in scenario.agents]
 
     def done(self, item: CollectItem) -> bool:

@@ -166,7 +166,7 @@ class TracksWork:
             fingerprint=fingerprint(settings),
             provenance={"software": software_versions()},
         )
-        begin_or_go_on(self.output, manifest, holds_data=any(self.output.glob("*/*/*/*")))
+        begin_or_go_on(self.output, manifest, holds_data=any(self.output.glob("[!.]*/*/*/*")))
 
     def _settings(self) -> dict[str, Any]:
         """What decides about the values of every episode alike; what differs is said in its own files."""

@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 from droid_runs import command, contents, draw_episodes, run_command
+from hub_process import HubProcess
+
+pytest.importorskip("huggingface_hub")
 
 EPISODES = 3
 STEPS = "steps=[intrinsics,depth,tracks]"
+FAULTS = ["commit:503:0.1", "commit:drop:0.1", "commit:drop_after:0.2", "paths:503:0.05", "info:429:0.1"]
 
 
 @pytest.fixture(scope="module")
@@ -31,30 +35,41 @@ def undisturbed(raw, tmp_path_factory):
     return contents(root)
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.slow)])
-def test_killed_at_any_moment_it_loses_no_file_and_leaves_none_cut_short(kills, raw, undisturbed, tmp_path):
+@pytest.mark.parametrize("kills", [8, pytest.param(100, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_it_loses_no_file_leaves_none_cut_short_and_sends_none_twice(
+    kills, raw, undisturbed, tmp_path
+):
     root = tmp_path / "made"
-    arguments = command(raw, root, STEPS, "source=droid_stereo", "executor=processes", "executor.workers=2")
+    arguments = command(
+        raw, root, "steps=[intrinsics,depth,tracks,upload]", "source=droid_stereo", "executor=processes",
+        "executor.workers=2", "hub.full_repo=me/full", "hub.metadata_repo=me/metadata", "hub.batch_size=1",
+        "hub.backoff_s=0.02", "hub.request_timeout_s=5",
+    )  # fmt: skip
     rng = random.Random(kills)
-
     killed = 0
-    for attempt in range(kills):
-        killed += run_and_kill(arguments, rng.uniform(0.4, 4.0))
-        for name, content in contents(root).items():  # nothing ever stands under its own name that is not whole
-            if name.endswith(("/tracks.npz", "/extrinsics.npz", "/depth.mkv", "/intrinsics.json")):
-                assert content == undisturbed[name], f"{name} after kill {attempt}"
-        if complete(root, undisturbed):
-            forget_an_episode(root, rng)
-    assert killed >= kills // 2
+    with HubProcess(tmp_path / "hub", *FAULTS, seed=kills) as hub:
+        for attempt in range(kills):
+            killed += run_and_kill(arguments, rng.uniform(0.6, 5.0), HF_ENDPOINT=hub.url, HF_TOKEN="hf_of_nobody")
+            for name, content in contents(root).items():  # nothing ever stands under its own name that is not whole
+                if name.endswith(("/tracks.npz", "/extrinsics.npz", "/depth.mkv", "/intrinsics.json")):
+                    assert content == undisturbed[name], f"{name} after kill {attempt}"
+            if complete(root, undisturbed):
+                forget_an_episode(root, rng)
+        assert killed >= kills // 2
 
-    done = run_command(*arguments)
-    assert done.returncode == 0, done.stderr
-    assert contents(root) == undisturbed
+        done = run_command(*arguments, HF_ENDPOINT=hub.url, HF_TOKEN="hf_of_nobody")
+
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert contents(root) == undisturbed
+        files = {name: content for name, content in undisturbed.items() if name.startswith("MADELab")}
+        assert hub.files("me/full") == files
+        assert hub.files("me/metadata") == {name: files[name] for name in files if "/depth" not in name}
+        assert hub.doubled("me/full") == hub.doubled("me/metadata") == []
 
 
-def run_and_kill(arguments: list[str], seconds: float) -> bool:
+def run_and_kill(arguments: list[str], seconds: float, **environment: str) -> bool:
     """Run a command in a session of its own and SIGKILL all its processes after a time, unless it has ended."""
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", **environment}
     process = subprocess.Popen(
         arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env, start_new_session=True
     )

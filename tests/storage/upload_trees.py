@@ -37,7 +37,7 @@ def files_of(root: Path) -> dict[str, bytes]:
 
 
 def metadata_of(files: dict[str, bytes]) -> dict[str, bytes]:
-    return {path: content for path, content in files.items() if not path.endswith("depth.mkv")}
+    return {path: content for path, content in files.items() if "/depth" not in path}
 
 
 def options(**changes) -> HubOptions:
