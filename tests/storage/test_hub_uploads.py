@@ -49,7 +49,7 @@ def test_both_repositories_receive_the_tree_and_only_one_of_them_the_depth_video
 
     assert_complete(hub, root)
     assert len(files_of(root)) == 5 * 6
-    assert len(hub.files(META)) == 5 * 5
+    assert len(hub.files(META)) == 5 * 4
     assert (summary.items, summary.exit_code, summary.waiting) == (5, 0, 0)
     assert states(root) == {"staged": 0, "inflight": 0, "confirmed": 3}  # 5 episodes, two at a time
     assert len(hub.history(FULL)) == len(hub.history(META)) == 3
@@ -385,7 +385,7 @@ def test_local_files_are_deleted_when_both_repositories_have_confirmed_them_and_
 def test_what_no_repository_takes_is_not_deleted(hub, root):
     upload(root, full_repo="", delete_after_upload=True)
 
-    assert sorted({path.rpartition("/")[2] for path in files_of(root)}) == ["depth.mkv", "quality.json"]
+    assert sorted({path.rpartition("/")[2] for path in files_of(root)}) == ["depth.mkv", "depth_meta.json", "quality.json"]
 
 
 def test_a_file_that_was_written_anew_after_the_upload_is_not_deleted(hub, root):
