@@ -227,7 +227,7 @@ def _draw_line(image: Image, line: Floats, colour: Any, thickness: int) -> None:
     """A line through points [L, 2]; parts that are nowhere or far outside of the picture are left out."""
     import cv2
 
-    is_near = (np.abs(line) < _FAR_PIXEL).all(axis=1)  # NaN is not
+    is_near: NDArray[np.bool_] = np.asarray((np.abs(line) < _FAR_PIXEL).all(axis=1))  # NaN is not
     for run in np.split(np.arange(len(line)), np.flatnonzero(~is_near)):
         kept = run[is_near[run]]
         if len(kept) > 1:

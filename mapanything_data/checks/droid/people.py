@@ -91,14 +91,15 @@ def _values(value: Any) -> Iterator[str]:
 
 
 def _texts_of_arrays(path: Path) -> Iterator[str]:
-    """Texts among the arrays of a .npz; only the headers of the others are read."""
+    """Texts among the arrays of a .npz; of the others only the headers are read."""
     try:
-        with np.load(path, allow_pickle=False) as arrays, zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             for name in archive.namelist():
                 with archive.open(name) as member:
                     np.lib.format.read_magic(member)
-                    dtype = np.lib.format.read_array_header_1_0(member)[2]
-                if dtype.kind == "U":
-                    yield from map(str, arrays[name.removesuffix(".npy")].ravel().tolist())
+                    is_text = np.lib.format.read_array_header_1_0(member)[2].kind == "U"
+                if is_text:
+                    with archive.open(name) as member:
+                        yield from map(str, np.lib.format.read_array(member, allow_pickle=False).ravel().tolist())
     except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError):
-        return
+        return  # as above
