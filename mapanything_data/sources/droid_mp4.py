@@ -28,6 +28,11 @@ class DroidMp4Source:
     """Pictures of {serial}.mp4 beside the episodes of DROID; no depth."""
 
     @property
+    def gives_images(self) -> bool:
+        """True: those of the left eye."""
+        return True
+
+    @property
     def gives_depth(self) -> bool:
         """False."""
         return False

@@ -74,6 +74,11 @@ class DroidStereoSource:
         _require("speckle_range", self.speckle_range, self.speckle_range >= 0, "pixels, 0 or more")
 
     @property
+    def gives_images(self) -> bool:
+        """True: those of the left eye."""
+        return True
+
+    @property
     def gives_depth(self) -> bool:
         """True."""
         return True

@@ -51,6 +51,11 @@ class DroidSvoSource:
         require_option("source.open_timeout_s", self.open_timeout_s, self.open_timeout_s > 0, "a positive number")
 
     @property
+    def gives_images(self) -> bool:
+        """As `images` says."""
+        return self.images
+
+    @property
     def gives_depth(self) -> bool:
         """Always."""
         return True

@@ -21,8 +21,8 @@ class EpisodeFrame:
 
     Attributes:
         step: Index into the episode's steps.
-        image: [H, W, 3] uint8 RGB, or None where the source gives none.
-        depth: [H, W] float32, z-depth in metres, 0 where invalid, or None where the source gives none.
+        image: [H, W, 3] uint8 RGB, or None where the source gives none or the picture is damaged.
+        depth: [H, W] float32, z-depth in metres, 0 where invalid, or None in the same cases.
     """
 
     step: int
@@ -59,6 +59,10 @@ class EpisodeSource(Protocol):
     @property
     def gives_depth(self) -> bool:
         """Whether its frames have depth."""
+
+    @property
+    def gives_images(self) -> bool:
+        """Whether its frames have pictures."""
 
     def setup(self) -> None:
         """Make sure, once in every worker, that what it needs is installed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,9 +28,10 @@ from mapanything_data.labelers.episode_quality import (
 from mapanything_data.scene import ContactMotion
 from mapanything_data.sources.droid_intrinsics import IntrinsicsOptions, find_intrinsics
 from mapanything_data.sources.episodes import EpisodeSource
+from mapanything_data.stages.episode_frames import FrameOptions, tell_depth, write_frames
 from mapanything_data.storage.atomic import remove_unfinished
 from mapanything_data.storage.contact_tracks import write_tracks
-from mapanything_data.storage.depth_video import DepthVideoReader, DepthVideoWriter
+from mapanything_data.storage.depth_video import DepthVideoReader
 from mapanything_data.storage.droid import (
     CameraIntrinsics,
     EpisodeFiles,
@@ -44,6 +46,7 @@ from mapanything_data.storage.droid.extrinsics import CameraExtrinsics, write_ex
 from mapanything_data.storage.droid.layout import (
     DEPTH_VIDEO,
     EXTRINSICS,
+    IMAGES,
     INTRINSICS,
     QUALITY,
     TRACKS,
@@ -53,7 +56,7 @@ from mapanything_data.storage.droid.trajectory import read_trajectory
 from mapanything_data.storage.provenance import plain
 from mapanything_data.storage.tables import read_json, write_json
 
-STEPS = ("intrinsics", "depth", "tracks")
+STEPS = ("intrinsics", "depth", "images", "tracks")
 """In the order in which they need each other."""
 QUALITY_VERSION = 1
 
@@ -68,9 +71,7 @@ class EpisodeOptions:
         intrinsics: Who is asked for intrinsics.
         labeler: The tracks.
         format: Of tracks.npz, full or compact.
-        depth_scale: Metres of one unit of a depth video.
-        scratch: Folder on a fast disk for files that are being written; empty for none.
-        threads: Threads that code a depth video.
+        frames: How depth and pictures are written.
         again: Whether to make what is finished, too.
     """
 
@@ -79,9 +80,7 @@ class EpisodeOptions:
     intrinsics: IntrinsicsOptions
     labeler: ContactTracksLabeler
     format: Literal["full", "compact"]
-    depth_scale: float
-    scratch: str
-    threads: int
+    frames: FrameOptions
     again: bool
 
 
@@ -115,9 +114,16 @@ def make_episode(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, r
     with _timed("read", seconds):
         making = _begin(options, episode, folder, report)
     steps = missing_steps(options, folder)
-    for step in steps:
-        with _timed(step, seconds):
-            _MAKERS[step](making)
+    frames = [step for step in ("depth", "images") if step in steps]
+    if "intrinsics" in steps:
+        with _timed("intrinsics", seconds):
+            _make_intrinsics(making)
+    if frames:
+        with _timed("frames", seconds):
+            _make_frames(making, frames)
+    if "tracks" in steps:
+        with _timed("tracks", seconds):
+            _make_tracks(making)
     with _timed("quality", seconds):
         _judge(making)
         _finish(making, steps)
@@ -152,6 +158,9 @@ class _Making:
     def camera_file(self, serial: str, name: str) -> Path:
         return self.folder / camera_folder(serial) / name
 
+    def depth_video(self, serial: str) -> Path:
+        return self.camera_file(serial, DEPTH_VIDEO)
+
     def known_intrinsics(self) -> dict[str, CameraIntrinsics]:
         files = {serial: self.camera_file(serial, INTRINSICS) for serial in self.trajectory.cameras}
         return {serial: read_intrinsics(path) for serial, path in files.items() if path.exists()}
@@ -163,8 +172,10 @@ def _begin(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, report:
     metadata = read_metadata(episode)
     folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder)
-    if options.again:  # nothing may vouch for files that are about to be replaced
+    if options.again:  # nothing may vouch for files that are about to be replaced, nor be taken for them
         (folder / QUALITY).unlink(missing_ok=True)
+        for serial in trajectory.cameras:
+            _forget_frames(folder / camera_folder(serial), options.steps)
     known = _read_quality(folder)
     quality = {
         "version": QUALITY_VERSION,
@@ -189,6 +200,13 @@ def _begin(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, report:
     return _Making(options, episode, folder, report, trajectory, clock, quality)
 
 
+def _forget_frames(folder: Path, steps: Collection[str]) -> None:
+    if "depth" in steps:
+        (folder / DEPTH_VIDEO).unlink(missing_ok=True)
+    if "images" in steps:
+        shutil.rmtree(folder / IMAGES, ignore_errors=True)
+
+
 def _make_intrinsics(making: _Making) -> None:
     for serial, camera in making.trajectory.cameras.items():
         found = find_intrinsics(making.options.intrinsics, making.episode, camera)
@@ -204,71 +222,46 @@ def _make_intrinsics(making: _Making) -> None:
         making.quality["cameras"][serial]["intrinsics"] = told
 
 
-def _make_depth(making: _Making) -> None:
+def _make_frames(making: _Making, wanted: Collection[str]) -> None:
+    """Depth videos and pictures, which come out of one pass over each recording."""
     known = making.known_intrinsics()
     serials = list(making.trajectory.cameras)
     for number, serial in enumerate(serials):
-        video = making.camera_file(serial, DEPTH_VIDEO)
-        if video.exists() and not making.options.again:  # its meta was written before it
-            continue
         told = making.quality["cameras"][serial]
+        missing = list(wanted)
+        if "depth" in wanted and making.depth_video(serial).exists():  # its meta was written before it
+            told["depth"] = tell_depth(making.depth_video(serial), len(making.trajectory))
+            missing.remove("depth")
         try:
-            told["depth"] = _write_depth(making, serial, known.get(serial), video, number / len(serials))
+            if missing:
+                told |= _write_frames(making, serial, known.get(serial), missing, number / len(serials))
         except UserError as error:
-            told["depth"] = {"failed": str(error)}
+            told |= {step: {"failed": str(error)} for step in missing}
             making.failures[serial] = str(error).splitlines()[0]
 
 
-def _write_depth(
-    making: _Making, serial: str, intrinsics: CameraIntrinsics | None, video: Path, before: float
+def _write_frames(
+    making: _Making, serial: str, intrinsics: CameraIntrinsics | None, wanted: Collection[str], before: float
 ) -> dict[str, Any]:
-    """Write the depth video of one camera; `before` is the share of the step that is done already."""
+    """Write the frames of one camera; `before` is the share of the step that is done already."""
     options, trajectory = making.options, making.trajectory
     camera = trajectory.cameras[serial]
     if intrinsics and intrinsics.baseline is None:
         intrinsics = replace(intrinsics, baseline=recorded_baseline(camera))
+    times = camera.capture_times if serial in making.clock.serials else making.clock.times
+    assert times is not None  # cameras of the clock have times
+    folder = making.folder / camera_folder(serial)
+    folder.mkdir(parents=True, exist_ok=True)
     with options.source.open_recording(making.episode, serial, intrinsics) as recording:
-        frames = iter(recording.frames())
-        first = next(frames, None)
-        if first is None or first.depth is None:
-            raise DataError(making.episode.folder, "has no frames", remedy="restore the recording")
-        times = camera.capture_times if serial in making.clock.serials else making.clock.times
-        assert times is not None  # cameras of the clock have times
-        height, width = first.depth.shape
-        with DepthVideoWriter(
-            video,
-            width,
-            height,
-            making.quality["fps"] or 1.0,
-            scale=options.depth_scale,
-            timestamps=_times_of(recording.frame_count, times),
-            camera=recording.camera,
-            method=recording.depth_method,
-            scratch=options.scratch,
-            threads=options.threads,
-        ) as writer:
-            writer.write(first.depth)
-            for frame in frames:
-                assert frame.depth is not None  # a source gives depth with every frame or with none
-                writer.write(frame.depth)
-                made = writer.frame_count / max(len(trajectory), recording.frame_count)
-                making.report(before + made / len(trajectory.cameras))
-        counts = writer.counts
-        return {
-            "frames": writer.frame_count,
-            "steps": len(trajectory),
-            "method": recording.depth_method,
-            "invalid_share": counts.invalid_share,
-            "saturated": counts.saturated,
-        }
-
-
-def _times_of(frames: int, times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Times of the frames of a video, which is often one frame short and never much longer than its episode."""
-    if frames <= len(times):
-        return times[:frames]
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
-    return np.concatenate([times, times[-1] + step * np.arange(1, frames - len(times) + 1)])
+        return write_frames(
+            recording,
+            folder,
+            wanted,
+            times=times,
+            fps=making.quality["fps"] or 1.0,
+            options=options.frames,
+            report=lambda share: making.report(before + share / len(trajectory.cameras)),
+        )
 
 
 def _make_tracks(making: _Making) -> None:
@@ -299,7 +292,7 @@ def _make_tracks(making: _Making) -> None:
 
 def _occluded(making: _Making, motion: ContactMotion, serial: str) -> NDArray[np.bool_] | None:
     """Which points a camera's depth hides; None where that is not asked for or there is no depth."""
-    tolerance, video = making.options.labeler.occlusion_m, making.camera_file(serial, DEPTH_VIDEO)
+    tolerance, video = making.options.labeler.occlusion_m, making.depth_video(serial)
     if not tolerance or not video.exists():
         return None
     with DepthVideoReader(video) as reader:
@@ -362,7 +355,7 @@ def _finish(making: _Making, made: Sequence[str]) -> None:
     if "intrinsics" in made:
         finished -= {"tracks"} - {*made}  # tracks of other intrinsics are of no use
     if making.failures:
-        finished -= {"depth"}
+        finished -= {"depth", "images"} & {*made}
     making.quality["steps"] = [step for step in STEPS if step in finished]
     write_json(making.folder / QUALITY, making.quality)
 
@@ -386,6 +379,3 @@ def _timed(step: str, seconds: dict[str, float]) -> Iterator[None]:
     clock = time.perf_counter()
     yield
     seconds[f"{step}_s"] = time.perf_counter() - clock
-
-
-_MAKERS = {"intrinsics": _make_intrinsics, "depth": _make_depth, "tracks": _make_tracks}

@@ -9,7 +9,7 @@ from mapanything_data.engine.journal import Entry, read_entries
 from mapanything_data.storage.tables import write_csv
 
 TIMINGS, FAILED = "timings.csv", "failed.csv"
-_STEPS = ("read_s", "intrinsics_s", "depth_s", "tracks_s", "quality_s")
+_STEPS = ("read_s", "intrinsics_s", "frames_s", "tracks_s", "quality_s")
 
 
 def write_tables(root: Path, work_name: str) -> None:

@@ -16,6 +16,7 @@ from mapanything_data.errors import ConfigError, DataError, require, require_opt
 from mapanything_data.labelers.contact_tracks import ContactTracksLabeler
 from mapanything_data.sources.episodes import EpisodeSource
 from mapanything_data.stages.droid_episode import STEPS, EpisodeOptions, make_episode, missing_steps
+from mapanything_data.stages.episode_frames import FrameOptions
 from mapanything_data.stages.execute import absolute_path, execute, folder_of, require_choice
 from mapanything_data.stages.track_tables import write_tables
 from mapanything_data.stages.upload import require_repository, uploading
@@ -47,7 +48,7 @@ class TracksConfig(RunOptions):
     executor: Any = "???"
     """Where the work runs."""
     steps: list[str] = field(default_factory=lambda: ["intrinsics", "tracks"])
-    """What is made: intrinsics, depth, tracks, upload."""
+    """What is made: intrinsics, depth (videos), images (PNG files of every step), tracks, upload."""
     episode: str = ""
     """Uuid of one episode, or a pattern such as AUTOLab+*; empty takes all."""
     format: str = "full"
@@ -143,7 +144,7 @@ class TracksWork:
         """
         require("h5py", "isal")
         self.options.intrinsics.setup()
-        if "depth" in self.options.steps:
+        if {"depth", "images"} & {*self.options.steps}:
             self.options.source.setup()
 
     def run(self, item: TracksItem, report: Report) -> Stats:
@@ -189,15 +190,22 @@ def _options(config: TracksConfig) -> EpisodeOptions:
             expected="a source of depth",
             remedy="give source=droid_svo (Stereolabs' SDK) or source=droid_stereo, or leave depth out of the steps",
         )
+    if "images" in config.steps and not config.source.gives_images:
+        raise ConfigError(
+            "steps",
+            f"holds images, but source={component_name(config.source)} gives none",
+            expected="a source of pictures",
+            remedy="give source.images=true, or source=droid_mp4, or leave images out of the steps",
+        )
     return EpisodeOptions(
         steps=tuple(step for step in STEPS if step in config.steps),  # in the order in which they need each other
         source=config.source,
         intrinsics=config.intrinsics,
         labeler=config.labeler,
         format="compact" if config.format == "compact" else "full",
-        depth_scale=config.depth_scale_m,
-        scratch=config.scratch,
-        threads=config.executor.worker_cores(),
+        frames=FrameOptions(
+            depth_scale=config.depth_scale_m, scratch=config.scratch, threads=config.executor.worker_cores()
+        ),
         again=config.again,
     )
 

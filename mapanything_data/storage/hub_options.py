@@ -38,7 +38,7 @@ class HubOptions:
     """Repository that receives every file, such as me/droid-full; empty stands for none."""
     metadata_repo: str = ""
     """Repository that receives every file but those of `metadata_excludes`; empty stands for none."""
-    metadata_excludes: list[str] = field(default_factory=lambda: ["*depth.mkv", "*depth_meta.json"])
+    metadata_excludes: list[str] = field(default_factory=lambda: ["*depth.mkv", "*depth_meta.json", "*/images/*"])
     """Patterns of files that `metadata_repo` does not receive: * stands for anything, slashes included."""
     repo_type: RepoType = RepoType.dataset
     """What a repository is: `dataset` or `model`."""

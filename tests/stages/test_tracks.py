@@ -10,13 +10,15 @@ from scipy.spatial.transform import Rotation
 
 from mapanything_data.engine.executors.processes import ProcessesExecutor
 from mapanything_data.errors import ConfigError, DataError
-from mapanything_data.sim.droid import exact_depth
+from mapanything_data.sim.droid import draw_view, exact_depth
 from mapanything_data.sim.droid.episode import STALE
 from mapanything_data.sources.droid_intrinsics import IntrinsicsOptions
 from mapanything_data.sources.droid_mp4 import DroidMp4Source
+from mapanything_data.sources.droid_svo import DroidSvoSource
 from mapanything_data.storage.contact_tracks import load_tracks
 from mapanything_data.storage.depth_video import DepthVideoReader
 from mapanything_data.storage.droid.extrinsics import read_extrinsics
+from mapanything_data.storage.png import decode_png
 from mapanything_data.storage.tables import read_csv
 
 
@@ -145,6 +147,33 @@ def test_a_video_that_lacks_its_last_frame_gives_one_depth_map_less(made, episod
         assert (camera["depth"]["frames"], camera["depth"]["steps"]) == (STEPS - 1, STEPS)
 
 
+def test_pictures_are_written_for_every_step(raw, episodes, book, tmp_path):
+    steps = ["intrinsics", "images"]
+    assert run_tracks(raw, tmp_path / "made", book=book, source=DroidMp4Source(), steps=steps) == 0
+
+    for number, episode in enumerate(episodes):
+        for camera in episode.cameras:
+            folder = tmp_path / "made" / episode.files.output / "recordings" / camera.serial / "images"
+            names = sorted(path.name for path in folder.iterdir())
+            assert names == [f"{step:06d}.png" for step in range(STEPS - number)]  # the second lacks its last frame
+            drawn = draw_view(episode, camera.serial, 3).image
+            found = decode_png((folder / "000003.png").read_bytes())
+            assert np.abs(found.astype(float) - drawn).mean() < 6  # H.264 with 4:2:0 colour
+
+
+def test_depth_and_pictures_come_out_of_one_pass(raw, episodes, book, tmp_path):
+    uuid = episodes[0].files.uuid
+    steps = ["intrinsics", "depth", "images"]
+    assert run_tracks(raw, tmp_path / "made", book=book, steps=steps, episode=uuid) == 0
+
+    made = {path.suffix for path in (tmp_path / "made" / "MADELab").rglob("*.*")}
+    assert made == {".mkv", ".png", ".json"}
+    quality = quality_of(tmp_path / "made", episodes[0])
+    assert quality["steps"] == steps
+    for camera in quality["cameras"].values():
+        assert camera["images"] == {"frames": STEPS, "steps": STEPS, "lost": 0}
+
+
 def test_depth_tells_which_points_are_hidden(made, episodes):
     arrays = load_tracks(made / episodes[0].files.output / "tracks.npz")
 
@@ -233,7 +262,7 @@ def test_timings_have_a_row_for_each_episode_and_a_column_for_each_step(made, ep
 
     assert {row["episode"] for row in rows} == {episode.files.uuid for episode in episodes}
     for row in rows:
-        steps = [float(row[f"{step}_s"]) for step in ("read", "intrinsics", "depth", "tracks", "quality")]
+        steps = [float(row[f"{step}_s"]) for step in ("read", "intrinsics", "frames", "tracks", "quality")]
         assert 0 < sum(steps) <= float(row["seconds"])
     assert read_csv(made / "failed.csv") == []
 
@@ -246,6 +275,7 @@ def test_timings_have_a_row_for_each_episode_and_a_column_for_each_step(made, ep
         ({"format": "tiny"}, "format: 'tiny'"),
         ({"depth_scale_m": 0.0}, "depth_scale_m"),
         ({"steps": ["depth"], "source": DroidMp4Source()}, "source=droid_mp4 gives none"),
+        ({"steps": ["images"], "source": DroidSvoSource()}, "source=droid_svo gives none"),
         ({"steps": ["upload"]}, r"hub\.full_repo"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import av
 import h5py
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from mapanything_data.labelers.contact_tracks import ContactTracksLabeler
 from mapanything_data.sources.droid_intrinsics import IntrinsicsOptions
 from mapanything_data.sources.droid_mp4 import DroidMp4Source
 from mapanything_data.stages.droid_episode import EpisodeOptions
+from mapanything_data.stages.episode_frames import FrameOptions
 from mapanything_data.stages.tracks import TracksWork
 from mapanything_data.storage.depth_video import verify_depth_video
 from mapanything_data.storage.tables import read_csv
@@ -128,6 +130,27 @@ def test_a_recording_that_cannot_be_read_leaves_everything_else(raw, tmp_path):
     assert read_csv(tmp_path / "made" / "failed.csv") == []
 
 
+def test_damaged_pictures_lose_their_depth_and_are_counted(raw, tmp_path):
+    (episode,) = draw_episodes(raw, 1)
+    serial = episode.cameras[1].serial
+    video = episode.files.folder / "recordings" / "MP4" / f"{serial}-stereo.mp4"
+    with av.open(str(video)) as container:
+        last = [packet for packet in container.demux(video=0) if packet.size][-1]
+        content = bytearray(video.read_bytes())
+        content[last.pos + 4 : last.pos + last.size] = bytes(last.size - 4)  # its length stays
+    video.write_bytes(content)
+    steps = ["intrinsics", "depth", "images"]
+
+    assert run_tracks(raw, tmp_path / "made", book=raw / "intrinsics.json", steps=steps) == 0
+
+    told = quality_of(tmp_path / "made", episode)["cameras"][serial]
+    assert told["depth"]["lost"] == told["images"]["lost"] > 0
+    assert told["depth"]["frames"] == STEPS
+    folder = tmp_path / "made" / episode.files.output / "recordings" / serial
+    assert verify_depth_video(folder / "depth.mkv") == []
+    assert len(list((folder / "images").iterdir())) == STEPS - told["images"]["lost"]
+
+
 def test_an_episode_that_disappears_while_others_are_made_fails_alone(raw, tmp_path):
     gone, sound = draw_episodes(raw, 2, recordings=False)
     options = EpisodeOptions(
@@ -136,9 +159,7 @@ def test_an_episode_that_disappears_while_others_are_made_fails_alone(raw, tmp_p
         intrinsics=IntrinsicsOptions(),
         labeler=ContactTracksLabeler(),
         format="compact",
-        depth_scale=0.001,
-        scratch="",
-        threads=1,
+        frames=FrameOptions(depth_scale=0.001, scratch="", threads=1),
         again=False,
     )
     work = TracksWork(options, output=tmp_path / "made", recordings=raw)

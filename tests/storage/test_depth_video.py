@@ -240,7 +240,14 @@ def test_the_meta_says_all_that_another_program_needs(tmp_path):
         "fps": 15.0,
         "frame_count": 2,
         "timestamps": [0.0, 1 / 15],
-        "counts": {"pixels": 3072, "invalid": 48, "saturated": 0, "raised": 0, "invalid_share": 48 / 3072},
+        "counts": {
+            "pixels": 3072,
+            "invalid": 48,
+            "saturated": 0,
+            "raised": 0,
+            "lost_frames": 0,
+            "invalid_share": 48 / 3072,
+        },
         "method": "zed neural",
         "camera": camera.to_dict(),
         "provenance": {"episode": "LAB+1+2023"},
@@ -279,3 +286,14 @@ def test_every_frame_is_a_keyframe_of_four_slices_with_checksums(tmp_path):
         packets = [packet for packet in container.demux(video=0) if packet.size]
         assert [packet.is_keyframe for packet in packets] == [True] * 3
         assert [len(list(_slices_from_end(bytes(packet)))) for packet in packets] == [4] * 3
+
+
+def test_a_lost_frame_has_no_depth_and_is_counted(tmp_path):
+    with DepthVideoWriter(tmp_path / "depth.mkv", 16, 8, 15.0) as writer:
+        writer.write(np.ones((8, 16), np.float32))
+        writer.write_lost()
+
+    with DepthVideoReader(tmp_path / "depth.mkv") as reader:
+        assert not reader.raw(1).any()
+        assert (reader.meta.counts.lost_frames, reader.meta.counts.invalid) == (1, 128)
+    assert verify_depth_video(tmp_path / "depth.mkv") == []

@@ -133,7 +133,10 @@ def test_a_truncated_video_whose_meta_was_made_to_fit_still_lacks_its_frames(cop
         ({"frame_count": 13}, "frame_count 13 for 12 timestamps"),
         ({"frame_count": 13, "timestamps": [0.0] * 13}, "frame 12 is missing in the video"),
         ({"frame_count": 11, "timestamps": [0.0] * 11}, "it goes on after frame 10"),
-        ({"counts": {"pixels": 1, "invalid": 7, "saturated": 0, "raised": 0}}, "0 pixels are invalid, its meta says 7"),
+        (
+            {"counts": {"pixels": 1, "invalid": 7, "saturated": 0, "raised": 0, "lost_frames": 0}},
+            "0 pixels are invalid, its meta says 7",
+        ),
         ({"pixel_format": "gray16be"}, "pixel_format 'gray16be'"),
         ({"scale": 0}, "scale is 0, expected a positive number"),
         ({"sha256": "0"}, "its checksum (sha256) is not the one that its meta says"),

@@ -385,7 +385,11 @@ def test_local_files_are_deleted_when_both_repositories_have_confirmed_them_and_
 def test_what_no_repository_takes_is_not_deleted(hub, root):
     upload(root, full_repo="", delete_after_upload=True)
 
-    assert sorted({path.rpartition("/")[2] for path in files_of(root)}) == ["depth.mkv", "depth_meta.json", "quality.json"]
+    assert sorted({path.rpartition("/")[2] for path in files_of(root)}) == [
+        "depth.mkv",
+        "depth_meta.json",
+        "quality.json",
+    ]
 
 
 def test_a_file_that_was_written_anew_after_the_upload_is_not_deleted(hub, root):

@@ -16,7 +16,7 @@ _LARGEST = np.iinfo(np.uint16).max
 
 @dataclass(slots=True)
 class DepthCounts:
-    """What became of the pixels of a depth video.
+    """What became of the pixels and frames of a depth video.
 
     Attributes:
         pixels: All.
@@ -25,12 +25,14 @@ class DepthCounts:
             80 m is better unknown than at 65.535 m.
         raised: Above 0, but nearer to 0 than to one unit. They are stored as one unit, since 0 would say that there is
             no depth.
+        lost_frames: Frames of which nothing is known, such as those of a damaged picture; all their pixels are 0.
     """
 
     pixels: int = 0
     invalid: int = 0
     saturated: int = 0
     raised: int = 0
+    lost_frames: int = 0
 
     @property
     def invalid_share(self) -> float:
@@ -44,7 +46,7 @@ class DepthCounts:
         Raises:
             KeyError: One is missing.
         """
-        return cls(*(int(values[name]) for name in ("pixels", "invalid", "saturated", "raised")))
+        return cls(*(int(values[name]) for name in ("pixels", "invalid", "saturated", "raised", "lost_frames")))
 
 
 class Quantiser:

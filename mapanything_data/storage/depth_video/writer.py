@@ -146,6 +146,11 @@ class DepthVideoWriter:
         self.counts.invalid += values.size - int(np.count_nonzero(values))
         self._encode(frame)
 
+    def write_lost(self) -> None:
+        """Add a frame of which nothing is known: all its pixels are 0, and it is counted."""
+        self.write_raw(np.zeros((self._height, self._width), np.uint16))
+        self.counts.lost_frames += 1
+
     def _require_map(self, depth: NDArray[Any], kind: type) -> None:
         if depth.shape != (self._height, self._width) or not np.issubdtype(depth.dtype, kind):
             expected = f"[{self._height}, {self._width}] {kind.__name__}"

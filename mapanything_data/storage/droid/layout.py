@@ -24,6 +24,7 @@ QUALITY = "quality.json"
 INTRINSICS = "intrinsics.json"
 DEPTH_VIDEO = "depth.mkv"
 DEPTH_META = "depth_meta.json"
+IMAGES = "images"
 
 
 @component("dataset", "droid")
@@ -110,6 +111,11 @@ class EpisodeFiles:
 def camera_folder(serial: str) -> Path:
     """Where an episode's folder in the tree of what is made keeps a camera's files, relative to it."""
     return Path("recordings", serial)
+
+
+def image_name(step: int) -> str:
+    """The file of a step's picture below a camera's images."""
+    return f"{step:06d}.png"
 
 
 def _first_file(*paths: Path) -> Path | None:
