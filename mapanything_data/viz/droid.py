@@ -12,7 +12,7 @@ import numpy as np
 from mapanything_data.errors import DataError
 from mapanything_data.storage.droid import DroidDataset, EpisodeFiles, find_episodes
 from mapanything_data.storage.droid.layout import DEPTH_VIDEO, INTRINSICS
-from mapanything_data.storage.droid.results import ResultFiles, find_results, read_quality
+from mapanything_data.storage.droid.results import ResultFiles, find_results, number_at, read_quality
 from mapanything_data.viz.droid_pictures import pictures_of
 from mapanything_data.viz.report import ItemReport, Report
 
@@ -54,7 +54,16 @@ def summarise(dataset: DroidDataset) -> Report:
         for number, episode in enumerate(shown)
     ]
     rows = [episode.row for episode in ranked]
-    return Report("droid", dataset.folder, _facts(ranked), items, tables={"quality": rows})
+    note = (
+        "The best episodes come first. The score is the geometric mean of four parts, each 1 at its best and 0.5 where a"
+        " measurement reaches its tolerance: calibration (the two eyes of a camera against its housing), coverage (share"
+        " of points in the picture of the best camera), alignment (of poses and pictures), motion (share of steps that"
+        " count as a part of the way)."
+    )
+    if len(shown) < len(ranked):
+        half = EPISODES_SHOWN // 2
+        note += f" Of {len(ranked):,} episodes these are the best and the worst {half}; quality.csv lists all."
+    return Report("droid", dataset.folder, _facts(ranked), items, note, {"quality": rows})
 
 
 def _read(files: ResultFiles) -> _Ranked:
@@ -65,28 +74,29 @@ def _read(files: ResultFiles) -> _Ranked:
     except DataError as error:
         problem = f"quality.json: {error.found}"
     told: Mapping[str, Any] = quality or {}
-    scores, motion = told.get("scores") or {}, told.get("motion") or {}
-    fps, frames = told.get("fps"), told.get("num_frames", 0)
+    fps, frames = number_at(told, "fps"), told.get("num_frames", 0)
+    way, known = number_at(told, "motion", "path_length_mm"), told.get("cameras_with_2d_tracks")
+    remarks = told.get("remarks")
     row = {
         "episode": files.name,
         "uuid": told.get("episode", {}).get("uuid"),
-        "score": told.get("score"),
-        **{part: scores.get(part) for part in PARTS},
+        "score": number_at(told, "score"),
+        **{part: number_at(told, "scores", part) for part in PARTS},
         "frames": frames,
         "seconds": frames / fps if fps else None,
-        "way m": motion["path_length_mm"] / 1000 if "path_length_mm" in motion else None,
-        "idle share": motion.get("idle_share"),
+        "way m": None if way is None else way / 1000,
+        "idle share": number_at(told, "motion", "idle_share"),
         "cameras": len(told.get("cameras", {})),
-        "with 2D tracks": len(told.get("cameras_with_2d_tracks") or ()),
+        "with 2D tracks": len(known) if isinstance(known, list) else 0,
         "with depth": sum(files.of_camera(serial, DEPTH_VIDEO).is_file() for serial in files.serials()),
-        "remarks": problem or "; ".join(map(str, told.get("remarks") or ())) or None,
+        "remarks": problem or ("; ".join(map(str, remarks)) if isinstance(remarks, list) else "") or None,
     }
     return _Ranked(files, quality, row)
 
 
 def _best_first(episode: _Ranked) -> tuple[float, str]:
     score = episode.row["score"]
-    return (-score if isinstance(score, (int, float)) else np.inf, episode.files.name)
+    return (np.inf if score is None else -score, episode.files.name)
 
 
 def _facts(ranked: Sequence[_Ranked]) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Report:
         root: Where it is.
         facts: Totals by name; numbers with their unit in the name.
         items: Its parts.
+        note: How to read the list of its parts.
         tables: Lists that are too long for the page, by name: rows with the same columns, written as {name}.csv.
     """
 
@@ -55,6 +56,7 @@ class Report:
     root: Path
     facts: Mapping[str, Any]
     items: Sequence[ItemReport]
+    note: str = ""
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

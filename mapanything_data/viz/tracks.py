@@ -74,7 +74,7 @@ def draw_scene(
     *,
     azimuth: float,
     elevation: float,
-    size: tuple[int, int] = (900, 640),
+    size: tuple[int, int] = (700, 500),
 ) -> Image:
     """The pads' ways and the cameras in the robot's base frame (x ahead, z up), without perspective.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from droid_tree import EXTERNAL, FIRST, SECOND, STEPS, WRIST, copy_tree, edit_json, sound_tree
@@ -53,6 +55,22 @@ def test_episodes_are_ranked_and_one_without_a_score_comes_last(dataset):
     assert items[1].facts["remarks"].startswith("quality.json: is no JSON")
 
 
+def test_of_many_episodes_the_best_and_the_worst_are_shown_and_all_are_in_the_table(dataset, monkeypatch):
+    monkeypatch.setattr("mapanything_data.viz.droid.EPISODES_SHOWN", 2)
+    for number in range(2, 5):
+        name = FIRST.replace("16h-00m", f"16h-{number:02d}m")
+        shutil.copytree(dataset.folder / FIRST, dataset.folder / name)
+        score(dataset, name, number / 10)
+    score(dataset, FIRST, 0.9)
+    score(dataset, SECOND, 0.1)
+
+    summary = summarise(dataset)
+
+    assert [item.name for item in summary.items] == [FIRST, SECOND]
+    assert len(summary.tables["quality"]) == 5
+    assert "Of 5 episodes these are the best and the worst 1" in summary.note
+
+
 def test_the_whole_ranking_is_written_as_a_table(dataset, capsys):
     score(dataset, SECOND, 0.75)
 
@@ -62,6 +80,7 @@ def test_the_whole_ranking_is_written_as_a_table(dataset, capsys):
     assert {row["episode"] for row in rows} == {FIRST, SECOND}
     assert next(row["score"] for row in rows if row["episode"] == SECOND) == "0.75"
     assert "quality.csv" in capsys.readouterr().out
+    assert "The score is the geometric mean" in (dataset.folder / "report.html").read_text()
     assert (dataset.folder / "report.html").read_text().count("data:image/jpeg;base64,") == 2 * 9
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mapanything_data.checks.droid.telling import Episode, number_at
+from mapanything_data.checks.droid.telling import Episode
 from mapanything_data.checks.finding import Finding
 from mapanything_data.errors import DataError
 from mapanything_data.storage.droid import CameraIntrinsics, read_intrinsics
 from mapanything_data.storage.droid.layout import INTRINSICS, QUALITY, camera_folder
+from mapanything_data.storage.droid.results import number_at
 from mapanything_data.storage.mp4 import picture_size
 
 FOCAL_SHARES = (0.25, 2.5)

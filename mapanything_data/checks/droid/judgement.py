@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mapanything_data.checks.droid.telling import Episode, number_at
+from mapanything_data.checks.droid.telling import Episode
 from mapanything_data.checks.finding import Finding
 from mapanything_data.storage.droid.layout import QUALITY
+from mapanything_data.storage.droid.results import number_at
 
 HELD_FRAMES = 2
 """The first picture of an episode is older than the first state of the robot, so one frame is usual."""

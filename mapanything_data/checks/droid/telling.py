@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,12 +61,3 @@ class Episode:
     def _finding(self, severity: Severity, check: str, where: str, found: str, remedy: str) -> Finding:
         item = f"{self.files.name}/{where}" if where else self.files.name
         return Finding(severity, check, item, found, remedy or self.remake())
-
-
-def number_at(values: Any, *names: str) -> float | None:
-    """A finite number in nested objects; None where there is none."""
-    for name in names:
-        values = values.get(name) if isinstance(values, Mapping) else None
-    if isinstance(values, bool) or not isinstance(values, (int, float)) or not math.isfinite(values):
-        return None
-    return float(values)

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mapanything_data.checks.droid.telling import Episode, number_at
+from mapanything_data.checks.droid.telling import Episode
 from mapanything_data.checks.finding import Finding
 from mapanything_data.scene.arrays import Floats
 from mapanything_data.storage.droid.layout import TRACKS
+from mapanything_data.storage.droid.results import number_at
 
 Arrays = Mapping[str, NDArray[Any]]
 

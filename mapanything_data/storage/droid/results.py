@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,15 @@ def read_quality(path: Path) -> dict[str, Any]:
         names = ", ".join(name for name, is_wrong in wrong.items() if is_wrong)
         raise DataError(path, f"has no {names} that make sense", remedy=_REMEDY)
     return values
+
+
+def number_at(values: Any, *names: str) -> float | None:
+    """A finite number in nested objects, such as those of quality.json; None where there is none."""
+    for name in names:
+        values = values.get(name) if isinstance(values, Mapping) else None
+    if isinstance(values, bool) or not isinstance(values, (int, float)) or not math.isfinite(values):
+        return None
+    return float(values)
 
 
 def _results(root: Path) -> Iterator[ResultFiles]:
