@@ -27,7 +27,7 @@ def check_judgement(episode: Episode) -> Iterator[Finding]:
     skew = number_at(quality, "alignment", "remaining_skew_mm_p95")
     if skew is not None and skew > REMAINING_SKEW_MM:
         found = f"poses are up to {skew:.1f} mm away from the pictures (95th percentile)"
-        remedy = f"set labeler.align=capture, then {episode.remake('tracks')}; or leave it out if it is"
+        remedy = "make a new tree with labeler.align=capture; where it is so made, leave the episode out"
         yield episode.warn("alignment", QUALITY, found, remedy)
     idle = number_at(quality, "motion", "idle_share")
     if idle is not None and idle > IDLE_SHARE:

@@ -56,7 +56,8 @@ class Episode:
     def remake(self, *steps: str) -> str:
         """The command that makes steps of the episode again."""
         told = ",".join(steps or self.steps or ("intrinsics", "tracks"))
-        return f"run mapanything_data.tracks steps=[{told}] episode={self.quality['episode']['uuid']} again=true"
+        uuid = self.quality["episode"]["uuid"]
+        return f"run mapanything_data.tracks as before, with steps=[{told}] episode={uuid} again=true"
 
     def _finding(self, severity: Severity, check: str, where: str, found: str, remedy: str) -> Finding:
         item = f"{self.files.name}/{where}" if where else self.files.name
