@@ -57,8 +57,8 @@ def summarise(dataset: DroidDataset) -> Report:
     note = (
         "The best episodes come first. The score is the geometric mean of four parts, each 1 at its best and 0.5 where"
         " a measurement reaches its tolerance: calibration (the two eyes of a camera against its housing), coverage"
-        " (share of points in the picture of the best camera), alignment (of poses and pictures), motion (share of steps that"
-        " count as a part of the way)."
+        " (share of points in the picture of the best camera), alignment (of poses and pictures), motion (share of"
+        " steps that count as a part of the way)."
     )
     if len(shown) < len(ranked):
         half = EPISODES_SHOWN // 2
