@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from droid_tree import EXTERNAL, FIRST, SECOND, STEPS, WRIST, copy_tree, edit_js
 from mapanything_data.checks.droid import Checks as DroidChecks
 from mapanything_data.checks.finding import Severity
 from mapanything_data.errors import DataError
+from mapanything_data.scene import Distortion
 from mapanything_data.storage.contact_tracks import load_motion, load_tracks, write_tracks
 from mapanything_data.storage.droid import DroidDataset, find_episodes
 from mapanything_data.storage.tables import read_json
@@ -267,6 +269,19 @@ class TestPixels:
         found = only_first(dataset, "pixels")
         assert found.startswith(f"camera {EXTERNAL}: its pixels are up to 0.4 pixels off")
         assert found.endswith("(frame 6)")
+
+    def test_a_lens_with_distortion_is_held_against_that_of_opencv(self, dataset, first):
+        coefficients = {"k1": -0.17, "k2": 0.026, "p1": 2e-4, "p2": -1e-4, "k3": -0.002}
+        edit_json(first / f"recordings/{EXTERNAL}/intrinsics.json", lambda told: told.update(coefficients, model="raw"))
+        motion = load_motion(first / "tracks.npz")
+        lens = replace(motion.cameras[EXTERNAL].camera, distortion=Distortion(**coefficients))
+        cameras = {**motion.cameras, EXTERNAL: replace(motion.cameras[EXTERNAL], camera=lens)}
+        write_tracks(first / "tracks.npz", replace(motion, cameras=cameras), format="full")
+        assert all_findings(dataset) == []
+
+        edit_npz(first / "tracks.npz", **{f"tracks_2d_{EXTERNAL}": lambda a: spoil(a, (8, 1, 1), a[8, 1, 1] - 0.4)})
+
+        assert only_first(dataset, "pixels").endswith("off the projection of tracks_3d (frame 8)")
 
     def test_a_point_before_the_camera_has_no_pixel(self, dataset, first):
         edit_npz(
