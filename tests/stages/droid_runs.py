@@ -52,7 +52,7 @@ def run_tracks(recordings: Path, root: Path, *, book: Path | None = None, execut
             dataset=DroidDataset(root=str(root), recordings=str(recordings)),
             source=options.pop("source", DroidStereoSource()),
             intrinsics=options.pop("intrinsics", IntrinsicsOptions(json=str(book or ""))),
-            labeler=ContactTracksLabeler(num_points_per_finger=POINTS, **labeler),
+            labeler=ContactTracksLabeler(**{"num_points_per_finger": POINTS, **labeler}),
             hub=options.pop("hub", HubOptions()),
             executor=executor or InlineExecutor(),
             scratch="",
