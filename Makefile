@@ -49,8 +49,7 @@ test: $(VENV)/.installed $(VENV)/.browser
 test-slow: $(VENV)/.installed
 	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest -m slow tests/storage/test_pcd_damage.py
 	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest tests/storage/test_plain_yaml.py tests/storage/test_opv2v_files.py -k damage
-	$(BIN)/python -m pytest -m slow tests/train
-	$(BIN)/python -m pytest -m slow tests/stages/test_upload.py
+	$(BIN)/python -m pytest -m slow tests/train tests/stages
 
 test-cluster: $(VENV)/.cluster
 	eval "$$(scripts/local_slurm.sh start)" && $(BIN)/python -m pytest -m "slurm or ray"; \

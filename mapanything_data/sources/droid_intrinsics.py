@@ -13,8 +13,9 @@ from typing import NamedTuple
 from mapanything_data.config import component
 from mapanything_data.errors import DataError, UserError, require, require_option
 from mapanything_data.scene import Camera
+from mapanything_data.storage.droid.book import read_book
 from mapanything_data.storage.droid.intrinsics import CameraIntrinsics, MissingIntrinsics, Model
-from mapanything_data.storage.droid.intrinsics_book import entry_cameras, find_entry, read_book
+from mapanything_data.storage.droid.intrinsics_book import entry_cameras, find_entry
 from mapanything_data.storage.droid.layout import CameraFiles, EpisodeFiles
 from mapanything_data.storage.droid.trajectory import RecordedCamera
 from mapanything_data.storage.reading import told_as_data_error

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from mapanything_data.errors import DataError
 from mapanything_data.scene import Camera
+from mapanything_data.storage.droid.book import read_book
 from mapanything_data.storage.droid.intrinsics import Model, camera_of_eye
-from mapanything_data.storage.reading import told_as_data_error
-from mapanything_data.storage.tables import read_json
 
 _REMEDY = "correct the entry, docs/intrinsics.md shows one"
 
@@ -69,25 +67,6 @@ def find_entry(path: Path, uuid: str, serial: str) -> BookEntry | None:
         elif not nested and episode:
             raise _wrong(path, uuid, f"has the keys {', '.join(map(str, episode))}, which are no serial numbers")
     return _entry(path, serial, book[serial], serial) if serial in book else None
-
-
-def read_book(path: Path) -> Mapping[str, Any]:
-    """The file's content; read once in a process for as long as it does not change.
-
-    Raises:
-        DataError: It cannot be read or is no JSON object.
-    """
-    with told_as_data_error(path):
-        stat = path.stat()
-    return _read(path, stat.st_mtime_ns, stat.st_size)
-
-
-@lru_cache(maxsize=4)
-def _read(path: Path, _mtime: int, _size: int) -> Mapping[str, Any]:
-    values = read_json(path)
-    if not isinstance(values, Mapping):
-        raise DataError(path, "is no JSON object", expected="entries by episode or by serial number", remedy=_REMEDY)
-    return values
 
 
 def _is_entry(values: Mapping[str, Any]) -> bool:
