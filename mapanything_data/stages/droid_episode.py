@@ -28,7 +28,7 @@ from mapanything_data.labelers.episode_quality import (
 from mapanything_data.scene import ContactMotion
 from mapanything_data.sources.droid_intrinsics import IntrinsicsOptions, find_intrinsics
 from mapanything_data.sources.episodes import EpisodeSource
-from mapanything_data.stages.episode_frames import FrameOptions, tell_depth, write_frames
+from mapanything_data.stages.episode_frames import FrameOptions, describe_depth, write_frames
 from mapanything_data.storage.atomic import remove_unfinished
 from mapanything_data.storage.contact_tracks import write_tracks
 from mapanything_data.storage.depth_video import DepthVideoReader
@@ -52,13 +52,13 @@ from mapanything_data.storage.droid.layout import (
     TRACKS,
     camera_folder,
 )
+from mapanything_data.storage.droid.results import QUALITY_VERSION
 from mapanything_data.storage.droid.trajectory import read_trajectory
 from mapanything_data.storage.provenance import plain
 from mapanything_data.storage.tables import read_json, write_json
 
 STEPS = ("intrinsics", "depth", "images", "tracks")
 """In the order in which they need each other."""
-QUALITY_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,7 @@ def missing_steps(options: EpisodeOptions, folder: Path) -> list[str]:
         return list(options.steps)
     finished = _finished_steps(_read_quality(folder))
     missing = {step for step in options.steps if step not in finished}
-    if "depth" in missing and options.labeler.occlusion_m > 0 and "tracks" in options.steps:
-        missing.add("tracks")  # what hides a point is told by depth
+    missing |= _outdated_by(options, missing).intersection(options.steps)
     return [step for step in STEPS if step in missing]
 
 
@@ -172,14 +171,16 @@ def _begin(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, report:
     metadata = read_metadata(episode)
     folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder)
+    known = _read_quality(folder)
+    finished = _finished_steps(known)
     if options.again:  # nothing may vouch for files that are about to be replaced, nor be taken for them
         (folder / QUALITY).unlink(missing_ok=True)
         for serial in trajectory.cameras:
             _forget_frames(folder / camera_folder(serial), options.steps)
-    known = _read_quality(folder)
+        finished = [step for step in finished if step not in options.steps]
     quality = {
         "version": QUALITY_VERSION,
-        "steps": list(_finished_steps(known)),
+        "steps": list(finished),
         "episode": {
             "uuid": episode.uuid,
             "lab": episode.lab,
@@ -229,8 +230,8 @@ def _make_frames(making: _Making, wanted: Collection[str]) -> None:
     for number, serial in enumerate(serials):
         told = making.quality["cameras"][serial]
         missing = list(wanted)
-        if "depth" in wanted and making.depth_video(serial).exists():  # its meta was written before it
-            told["depth"] = tell_depth(making.depth_video(serial), len(making.trajectory))
+        if "depth" in wanted and (known_depth := describe_depth(making.depth_video(serial), len(making.trajectory))):
+            told["depth"] = known_depth
             missing.remove("depth")
         try:
             if missing:
@@ -351,13 +352,17 @@ def _judge(making: _Making) -> None:
 
 
 def _finish(making: _Making, made: Sequence[str]) -> None:
-    finished = {*making.quality["steps"], *made}
-    if "intrinsics" in made:
-        finished -= {"tracks"} - {*made}  # tracks of other intrinsics are of no use
+    finished = {*making.quality["steps"]} - _outdated_by(making.options, made) | {*made}
     if making.failures:
         finished -= {"depth", "images"} & {*made}
     making.quality["steps"] = [step for step in STEPS if step in finished]
     write_json(making.folder / QUALITY, making.quality)
+
+
+def _outdated_by(options: EpisodeOptions, made: Collection[str]) -> set[str]:
+    """The steps that are of no use where others were made after them."""
+    needs = {"intrinsics", "depth"} if options.labeler.occlusion_m > 0 else {"intrinsics"}
+    return set() if needs.isdisjoint(made) else {"tracks"}
 
 
 def _read_quality(folder: Path) -> dict[str, Any]:

@@ -81,9 +81,18 @@ def write_frames(
     return told
 
 
-def tell_depth(video: Path, steps: int) -> dict[str, Any]:
-    """What quality.json says of a depth video that is there, for an episode of so many steps."""
-    meta = read_depth_meta(meta_path(video))
+def describe_depth(video: Path, steps: int) -> dict[str, Any] | None:
+    """What quality.json says of a depth video, whichever run has written it.
+
+    Returns:
+        None where there is none, or nothing that describes it. A video takes its name last, so it is whole then.
+    """
+    try:
+        meta = read_depth_meta(meta_path(video))
+    except DataError:
+        return None
+    if not video.exists():
+        return None
     return {
         "frames": meta.frame_count,
         "steps": steps,
@@ -157,7 +166,7 @@ class _Depth:
         if self.writer is None:
             raise DataError(self.video.parent, "has no frame with depth", remedy="restore the recording")
         self.opened.close()  # the video takes its name
-        return {"depth": tell_depth(self.video, steps)}
+        return {"depth": describe_depth(self.video, steps)}
 
     def _begin(self, depth: NDArray[np.float32]) -> DepthVideoWriter:
         height, width = depth.shape
