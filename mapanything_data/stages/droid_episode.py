@@ -43,6 +43,7 @@ from mapanything_data.storage.droid import (
 from mapanything_data.storage.droid.clock import CaptureClock, aligned, capture_clock, frame_rate
 from mapanything_data.storage.droid.episodes import read_metadata
 from mapanything_data.storage.droid.extrinsics import CameraExtrinsics, write_extrinsics
+from mapanything_data.storage.droid.extrinsics_book import with_better_pose
 from mapanything_data.storage.droid.layout import (
     DEPTH_VIDEO,
     EXTRINSICS,
@@ -69,6 +70,7 @@ class EpisodeOptions:
         steps: Some of `STEPS`, in their order.
         source: What reads the cameras' recordings.
         intrinsics: Who is asked for intrinsics.
+        extrinsics: File of better poses of external cameras; empty for none.
         labeler: The tracks.
         format: Of tracks.npz, full or compact.
         frames: How depth and pictures are written.
@@ -78,6 +80,7 @@ class EpisodeOptions:
     steps: tuple[str, ...]
     source: EpisodeSource
     intrinsics: IntrinsicsOptions
+    extrinsics: str
     labeler: ContactTracksLabeler
     format: Literal["full", "compact"]
     frames: FrameOptions
@@ -167,6 +170,10 @@ class _Making:
 
 def _begin(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, report: Report) -> _Making:
     trajectory = read_trajectory(episode.trajectory)
+    if options.extrinsics:
+        book, cameras = Path(options.extrinsics).expanduser(), trajectory.cameras
+        better = {serial: with_better_pose(book, episode.uuid, camera) for serial, camera in cameras.items()}
+        trajectory = replace(trajectory, cameras=better)
     clock = capture_clock(trajectory)
     metadata = read_metadata(episode)
     folder.mkdir(parents=True, exist_ok=True)
@@ -193,7 +200,12 @@ def _begin(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, report:
         "remarks": [*trajectory.remarks, *clock.remarks],
         "stale_serials": list(trajectory.stale_serials),
         "cameras": {
-            serial: {**known.get("cameras", {}).get(serial, {}), "kind": camera.kind, "problem": camera.problem or None}
+            serial: {
+                **known.get("cameras", {}).get(serial, {}),
+                "kind": camera.kind,
+                "pose_source": camera.pose_source,
+                "problem": camera.problem or None,
+            }
             for serial, camera in trajectory.cameras.items()
         },
         "motion": known.get("motion"),
@@ -324,7 +336,7 @@ def _extrinsics(trajectory: Trajectory) -> dict[str, CameraExtrinsics]:
         else:
             left, right = (T if T is None else T[0] for T in (camera.T_world_camera, camera.T_world_right))
         assert left is not None  # a camera without a pose has a problem
-        fixed[serial] = CameraExtrinsics(camera.kind, left, right, "trajectory.h5 camera_extrinsics")
+        fixed[serial] = CameraExtrinsics(camera.kind, left, right, camera.pose_source)
     return fixed
 
 

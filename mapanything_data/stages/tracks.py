@@ -21,6 +21,7 @@ from mapanything_data.stages.execute import absolute_path, execute, folder_of, r
 from mapanything_data.stages.track_tables import write_tables
 from mapanything_data.stages.upload import require_repository, uploading
 from mapanything_data.storage.droid import DroidDataset, EpisodeFiles
+from mapanything_data.storage.droid.book import read_book
 from mapanything_data.storage.droid.episodes import find_episodes
 from mapanything_data.storage.manifest import Manifest, begin_or_go_on, fingerprint
 from mapanything_data.storage.provenance import plain, software_versions
@@ -53,6 +54,9 @@ class TracksConfig(RunOptions):
     """Uuid of one episode, or a pattern such as AUTOLab+*; empty takes all."""
     format: str = "full"
     """How tracks.npz is written: `full`, every array, or `compact`, from which `load_tracks` makes every array."""
+    extrinsics: str = ""
+    """JSON file of better poses of external cameras, as later calibrations of DROID are published: by uuid and serial,
+    x, y, z in metres and extrinsic xyz Euler angles in radians; empty stands for none."""
     depth_scale_m: float = 0.001
     """Metres of one unit of a depth video; 0.001 stands for millimetres."""
     scratch: str = "${machine.scratch}"
@@ -144,6 +148,8 @@ class TracksWork:
         """
         require("h5py", "isal")
         self.options.intrinsics.setup()
+        if self.options.extrinsics:
+            read_book(Path(self.options.extrinsics).expanduser())
         if {"depth", "images"} & {*self.options.steps}:
             self.options.source.setup()
 
@@ -201,6 +207,7 @@ def _options(config: TracksConfig) -> EpisodeOptions:
         steps=tuple(step for step in STEPS if step in config.steps),  # in the order in which they need each other
         source=config.source,
         intrinsics=config.intrinsics,
+        extrinsics=config.extrinsics,
         labeler=config.labeler,
         format="compact" if config.format == "compact" else "full",
         frames=FrameOptions(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import h5py
 import numpy as np
 import pytest
@@ -96,6 +98,39 @@ def test_extrinsics_say_where_each_camera_stands(made, episodes):
             fixed = extrinsics.cameras[camera.serial]
             assert fixed.kind == camera.kind
             assert np.abs(fixed.left - camera.T_parent_camera).max() < 1e-9
+
+
+def test_a_later_calibration_moves_external_cameras_and_is_named(raw, episodes, book, tmp_path):
+    episode = episodes[0]
+    wrist, first, second = episode.cameras
+    pose = [0.1, -0.2, 0.3, -2.0, 0.1, -0.4]
+    later = {episode.files.uuid: {first.serial: pose, wrist.serial: pose, "relative_path": "somewhere"}}
+    (tmp_path / "later.json").write_text(json.dumps(later))
+
+    assert run_tracks(raw, tmp_path / "made", book=book, extrinsics=str(tmp_path / "later.json")) == 0
+
+    extrinsics = read_extrinsics(tmp_path / "made" / episode.files.output / "extrinsics.npz")
+    moved = extrinsics.cameras[first.serial]
+    assert np.array_equal(moved.left[:3, 3], pose[:3])
+    assert np.abs(moved.left[:3, :3] - Rotation.from_euler("xyz", pose[3:]).as_matrix()).max() < 1e-12
+    # The right eye stays 121.5 mm to the right of the left one.
+    assert np.allclose(np.linalg.inv(moved.left) @ moved.right @ [0, 0, 0, 1], [0.1215, 0, 0, 1], atol=1e-9)
+    assert (moved.source, extrinsics.cameras[second.serial].source) == ("later.json", "trajectory.h5 camera_extrinsics")
+    assert np.abs(extrinsics.cameras[wrist.serial].left - wrist.T_parent_camera).max() < 1e-9
+    assert quality_of(tmp_path / "made", episode)["cameras"][first.serial]["pose_source"] == "later.json"
+
+
+@pytest.mark.parametrize("entry", [[1, 2, 3], "here", [0, 0, 0, 0, 0, None], [[0] * 4] * 4])
+def test_a_later_calibration_that_is_no_pose_fails_its_episode(raw, episodes, book, tmp_path, entry):
+    episode = episodes[0]
+    later = {episode.files.uuid: {episode.cameras[1].serial: entry}}
+    (tmp_path / "later.json").write_text(json.dumps(later))
+
+    assert run_tracks(raw, tmp_path / "made", book=book, extrinsics=str(tmp_path / "later.json")) == 1
+
+    (failed,) = read_csv(tmp_path / "made" / "failed.csv")
+    assert failed["episode"] == episode.files.uuid
+    assert "expected: six numbers" in failed["reason"]
 
 
 def test_quality_says_what_is_known_of_an_episode(made, episodes):

@@ -157,6 +157,7 @@ def test_an_episode_that_disappears_while_others_are_made_fails_alone(raw, tmp_p
         steps=("intrinsics", "tracks"),
         source=DroidMp4Source(),
         intrinsics=IntrinsicsOptions(),
+        extrinsics="",
         labeler=ContactTracksLabeler(),
         format="compact",
         frames=FrameOptions(depth_scale=0.001, scratch="", threads=1),

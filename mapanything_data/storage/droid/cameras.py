@@ -42,6 +42,7 @@ class RecordedCamera:
         capture_times: [T] float64, seconds: when each step's picture was taken; None where the file does not say.
         matrices: Intrinsic matrices [3, 3] float64, pixels, by eye (`left`, `right`), where the file has them.
         problem: Why the camera cannot be used, such as that it has no extrinsics; empty where it can.
+        pose_source: Where its poses come from.
     """
 
     serial: str
@@ -53,6 +54,7 @@ class RecordedCamera:
     capture_times: Floats | None
     matrices: Mapping[str, Floats]
     problem: str = ""
+    pose_source: str = "trajectory.h5 camera_extrinsics"
 
 
 def read_cameras(

@@ -48,6 +48,7 @@ def with_better_pose(path: Path, uuid: str, camera: RecordedCamera) -> RecordedC
         camera,
         T_world_camera=np.broadcast_to(T, (steps, 4, 4)),
         T_world_right=right,
+        problem="" if camera.T_world_camera is None else camera.problem,  # that it had no pose is mended
         pose_source=path.name,
     )
 
