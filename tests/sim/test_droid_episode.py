@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -201,3 +203,17 @@ def test_calibrations_are_written_beside(episode, tmp_path):
         assert f"Baseline={1e3 * rig.baseline:.4f}" in text
         (tmp_path / "one.json").write_text(json.dumps(json.loads((tmp_path / "all.json").read_text())[rig.serial]))
         assert read_intrinsics(tmp_path / "one.json") == intrinsics_of(rig)
+
+
+def test_a_camera_has_the_same_intrinsics_in_every_episode_so_one_file_holds_for_all(tmp_path):
+    command = [sys.executable, "scripts/draw_droid.py", str(tmp_path / "drawn"), "2", "--steps", "3"]
+    drawn = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+
+    known = json.loads((tmp_path / "drawn/intrinsics.json").read_text())
+    for seed in (0, 1):
+        for rig in write_episode(tmp_path / str(seed), seed=seed, steps=2).cameras:
+            told = known[rig.serial]
+            assert [told[key] for key in ("fx", "fy", "cx", "cy")] == [
+                getattr(rig.camera, key) for key in ("fx", "fy", "cx", "cy")
+            ]
+    assert drawn.stdout.splitlines()[-1].startswith(f"intrinsics.json={tmp_path / 'drawn/intrinsics.json'}")

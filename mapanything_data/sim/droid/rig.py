@@ -48,18 +48,22 @@ class RigCamera:
 
 
 def make_rig(rng: np.random.Generator, width: int, height: int) -> tuple[RigCamera, ...]:
-    """The wrist camera (baseline 63 mm), then the external ones (120 mm)."""
+    """The wrist camera (baseline 63 mm), then the external ones (120 mm).
 
-    def intrinsics(focal: float) -> Camera:
-        cx, cy = (np.array([width, height]) - 1) / 2 + rng.uniform(-0.01, 0.01, 2) * width
+    A serial number has the same intrinsics in all episodes, as one camera has; where it stands is another matter.
+    """
+
+    def intrinsics(serial: str, focal: float) -> Camera:
+        off_centre = np.random.default_rng(int(serial)).uniform(-0.01, 0.01, 2)
+        cx, cy = (np.array([width, height]) - 1) / 2 + off_centre * width
         return Camera(width, height, focal * width, focal * width, float(cx), float(cy))
 
     on_flange = transforms_from_euler(np.array(_ON_FLANGE) + rng.uniform(-0.003, 0.003, 6))
-    cameras = [RigCamera(WRIST, "wrist", intrinsics(0.55), on_flange, 0.063)]
+    cameras = [RigCamera(WRIST, "wrist", intrinsics(WRIST, 0.55), on_flange, 0.063)]
     for serial, side in zip(EXTERNAL, (1, -1), strict=True):
         eye = np.array([0.15, 0.62 * side, 0.42]) + rng.uniform(-0.05, 0.05, 3)
         pose = _look_at(eye, np.array([0.5, 0.0, 0.2]))
-        cameras.append(RigCamera(serial, "external", intrinsics(0.5), pose, 0.12))
+        cameras.append(RigCamera(serial, "external", intrinsics(serial, 0.5), pose, 0.12))
     return tuple(cameras)
 
 
