@@ -103,6 +103,26 @@ class BatchesOnDisk:
             if self._known.get(key, (0, {}))[0] == batch.number:
                 del self._known[key]
 
+    def owed_to(self, target: str, to: str) -> tuple[list[Batch], list[str]]:
+        """What a repository has not confirmed; nothing is changed.
+
+        Args:
+            target: Its name, full or metadata.
+            to: Repository, branch and folder.
+
+        Returns:
+            Batches that go up to it, the oldest first, and the names of those that cannot, since their local files were
+            deleted after an upload to another one.
+        """
+        owed = {name: batch for name, batch in self.open.items() if not _has(batch, target, to)}
+        lost = []
+        for name, known in sorted(self.confirmed.items()):
+            if known.cleaned and not _has(known, target, to):
+                lost.append(name)
+            elif not _has(known, target, to):
+                owed[name] = self._read_confirmed(name)
+        return [batch for _, batch in sorted(owed.items())], lost
+
     def reopen_for(self, wanted: dict[str, str]) -> list[str]:
         """Bring the batches in line with the repositories that are configured now.
 
@@ -116,14 +136,13 @@ class BatchesOnDisk:
         """
         lost = []
         for name, known in sorted(self.confirmed.items()):
-            if all(target in known.deliveries and known.deliveries[target].to == to for target, to in wanted.items()):
+            if all(_has(known, target, to) for target, to in wanted.items()):
                 continue
             if known.cleaned:
                 lost.append(name)
                 continue
-            path = self.folder / CONFIRMED / f"{name}.json"
-            batch = Batch.from_dict(path, read_json(path))
-            path.rename(self.folder / INFLIGHT / path.name)
+            batch = self._read_confirmed(name)
+            (self.folder / CONFIRMED / f"{name}.json").rename(self.folder / INFLIGHT / f"{name}.json")
             batch.shards = None  # they were deleted; packing the same files again gives the same bytes
             del self.confirmed[name]
             self.open[name] = batch
@@ -131,6 +150,10 @@ class BatchesOnDisk:
         for batch in self.open.values():
             self._align(batch, wanted)
         return lost
+
+    def _read_confirmed(self, name: str) -> Batch:
+        path = self.folder / CONFIRMED / f"{name}.json"
+        return Batch.from_dict(path, read_json(path))
 
     def _align(self, batch: Batch, wanted: dict[str, str]) -> None:
         deliveries = {}
@@ -176,6 +199,12 @@ class BatchesOnDisk:
         else:
             self.open[batch.name] = batch
         self.next_number = max(self.next_number, batch.number + 1)
+
+
+def _has(batch: Batch, target: str, to: str) -> bool:
+    """Whether a repository has confirmed a batch."""
+    delivery = batch.deliveries.get(target)
+    return delivery is not None and delivery.to == to and delivery.confirmed
 
 
 def _without_files(batch: Batch) -> Batch:
