@@ -23,7 +23,7 @@ from mapanything_data.stages.upload import require_repository, uploading
 from mapanything_data.storage.droid import DroidDataset, EpisodeFiles
 from mapanything_data.storage.droid.book import read_book
 from mapanything_data.storage.droid.episodes import find_episodes
-from mapanything_data.storage.manifest import Manifest, begin_or_go_on, fingerprint
+from mapanything_data.storage.manifest import MANIFEST, Manifest, begin_or_go_on, fingerprint
 from mapanything_data.storage.provenance import plain, software_versions
 
 FORMAT = "droid"
@@ -90,7 +90,7 @@ def tracks(config: TracksConfig) -> int:
         try:
             summary = execute(work, config.executor, config)
         finally:
-            if work.output.is_dir():
+            if (work.output / MANIFEST).exists():  # a refused run must not leave files that the next one refuses
                 write_tables(work.output, work.name)
     return max(summary.exit_code, upload.exit_code if upload else 0)
 
@@ -127,6 +127,13 @@ class TracksWork:
         Raises:
             DataError: There is no such episode, or the output holds something else or what other options made.
         """
+        if not self.recordings.is_dir():
+            raise ConfigError(
+                "dataset.recordings",
+                f"{self.recordings} is no folder",
+                expected="the folder that DROID was downloaded to",
+                remedy="correct dataset.recordings, or machine.droid_root",
+            )
         found = find_episodes(self.recordings)
         items = [TracksItem(episode.uuid, episode) for episode in found.episodes]
         items += [TracksItem(error.where, None, error) for error in found.broken]

@@ -113,6 +113,7 @@ def uploading(root: Path, hub: HubOptions) -> Iterator[UploadBeside]:
 
     Raises:
         UserError: The hub's client is not installed.
+        SystemExit: Ctrl-C or SIGTERM stopped it while it waited; the code is what a shell expects.
     """
     require("huggingface_hub")
     beside, finished, stop = UploadBeside(), threading.Event(), threading.Event()
@@ -128,8 +129,14 @@ def uploading(root: Path, hub: HubOptions) -> Iterator[UploadBeside]:
     try:
         yield beside
         finished.set()
-        while thread.is_alive():  # a join without a time limit would hold up Ctrl-C
-            thread.join(0.5)
+        with _signals_raise():
+            while thread.is_alive():  # a join without a time limit would hold up Ctrl-C
+                thread.join(0.5)
+    except StoppedBySignal as stopped:
+        stop.set()
+        thread.join(_LEAVE_WITHIN_S)
+        say(f"upload: stopped by {stopped}; what is made is there, and the same command goes on uploading")
+        raise SystemExit(stopped.exit_code) from None
     finally:
         stop.set()
         thread.join(_LEAVE_WITHIN_S)
@@ -192,26 +199,34 @@ def _tell(summary: UploadSummary, hub: HubOptions) -> None:
 
 def _tell_what_would_go(root: Path, hub: HubOptions) -> int:
     batches = BatchesOnDisk(root, writable=False)
-    new = [item for item in find_items(_tree(root)) if not batches.knows(item)]
+    new = {item.key: item for item in find_items(_tree(root)) if not batches.knows(item)}
     for target, to in destinations(hub).items():
         files = [
             (f"{item.key}/{path}", stamp.size)
-            for item in new
+            for item in new.values()
             for path, stamp in item.files.items()
             if target == FULL or is_metadata(path, hub)
         ]
-        say(f"{to}: {len(new)} items, {len(files)} files, {sum(size for _, size in files) / 1e6:.1f} MB in new batches")
+        owed, lost = batches.owed_to(target, to)
+        begun = {batch.name: [item for item in batch.current if item[0] not in new] for batch in owed}
+        sizes = [size for _, size in files]
+        sizes += [
+            file.size
+            for items in begun.values()
+            for _, staged in items
+            for file in staged
+            if target == FULL or file.metadata
+        ]
+        items = len(new) + sum(map(len, begun.values()))
+        say(f"{to}: {items} items, {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB")
         for path, size in files:
             say(f"  {path} ({size} bytes)")
-        waiting = [batch for batch in batches.open.values() if not _is_confirmed(batch.deliveries.get(target), to)]
-        for batch in waiting:
-            say(f"  batch {batch.name} of {len(batch.items)} items, which was begun before")
+        for name, listed in begun.items():
+            say(f"  batch {name} of {len(listed)} items, which was made before")
+        for name in lost:
+            say(f"  batch {name} cannot go: its local files were deleted after an earlier upload")
     say("dry run: nothing was sent or changed")
     return 0
-
-
-def _is_confirmed(delivery: Any, to: str) -> bool:
-    return delivery is not None and delivery.to == to and delivery.confirmed
 
 
 @contextmanager

@@ -333,3 +333,10 @@ def test_a_folder_without_episodes_is_told(tmp_path):
 
     with pytest.raises(DataError, match="holds no episode"):
         run_tracks(tmp_path / "empty", tmp_path / "made")
+
+
+def test_a_wrong_folder_of_recordings_is_named_and_leaves_the_root_to_the_right_command(raw, episodes, book, tmp_path):
+    with pytest.raises(ConfigError, match=r"dataset\.recordings: .*nowhere is no folder"):
+        run_tracks(tmp_path / "nowhere", tmp_path / "made")
+
+    assert run_tracks(raw, tmp_path / "made", book=book, steps=["intrinsics"]) == 0

@@ -80,6 +80,33 @@ def test_a_dry_run_tells_what_would_go_where_and_changes_nothing(hub, root):
     assert not (hub.folder / "commits.jsonl").exists()
 
 
+def test_a_dry_run_for_a_repository_that_is_named_later_counts_what_earlier_batches_bring_to_it(hub, root):
+    run(hub, root, "hub.metadata_repo=")
+    write_episode(root, 7)
+    before = sorted(upload_folder(root).rglob("*"))
+
+    code, out, _ = run(hub, root, "dry_run=true")
+
+    assert code == 0
+    assert "me/full@main:: 1 items, 6 files" in out
+    assert "me/meta@main:: 4 items, 16 files" in out
+    assert out.count("of 3 items, which was made before") == 1
+    assert sorted(upload_folder(root).rglob("*")) == before
+
+    _, out, _ = run(hub, root)
+    assert hub.files(META) == metadata_of(files_of(root))
+    _, out, _ = run(hub, root, "dry_run=true")
+    assert "me/meta@main:: 0 items, 0 files" in out
+
+
+def test_a_dry_run_tells_what_cannot_go_to_a_repository_that_is_named_after_local_files_were_deleted(hub, root):
+    run(hub, root, "hub.metadata_repo=", "hub.delete_after_upload=true")
+
+    _, out, _ = run(hub, root, "dry_run=true")
+
+    assert "cannot go: its local files were deleted after an earlier upload" in out
+
+
 def test_what_failed_for_good_decides_the_exit_code(hub, root):
     code, out, _ = run(hub, root, "hub.create_repo=false")
 
@@ -128,6 +155,28 @@ def test_a_signal_stops_it_with_the_state_kept(hub, root, signum):
 
     assert (process.returncode, err) == (128 + signum, "")
     assert "the same command goes on from here" in out
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_rest_goes_up_beside_other_work_is_told(root, tmp_path, signum):
+    with HubProcess(tmp_path / "busy", "commit:503:1.0") as busy:
+        program = (
+            "import sys; from pathlib import Path; from mapanything_data.stages.upload import uploading\n"
+            "from mapanything_data.storage.hub_options import HubOptions\n"
+            f"with uploading(Path(sys.argv[1]), HubOptions(full_repo='{FULL}', backoff_s=20)): pass"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HF_ENDPOINT": busy.url, "HF_TOKEN": "hf_of_nobody"}
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(root)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        )  # fmt: skip
+        journal = upload_folder(root) / "journal.jsonl"
+        wait_for(lambda: journal.exists() and '"retry"' in journal.read_text())
+        process.send_signal(signum)
+        out, err = process.communicate(timeout=30)
+
+    assert (process.returncode, err) == (128 + signum, "")
+    assert f"upload: stopped by {signal.Signals(signum).name}; what is made is there" in out
 
 
 def test_two_uploaders_of_one_tree_do_not_run_at_once(hub, root):
