@@ -6,6 +6,7 @@ import difflib
 import re
 from typing import Any
 
+from mapanything_data.config.experiments import experiments_for
 from mapanything_data.config.registry import field_docs
 from mapanything_data.errors import EXTRAS, ConfigError, DataError, MissingDependencyError, UserError
 
@@ -42,6 +43,8 @@ def explain(error: Exception, program: str) -> UserError:
         return _bad_value(cause)
     if isinstance(error, OmegaConfBaseException):
         return _bad_value(error)
+    if isinstance(error, HydraException) and "Could not override" in str(error):
+        return _group_of_another_app(_first_line(error), program)
     if isinstance(error, HydraException):
         return ConfigError(program, _first_line(error), remedy=f"see python -m {program} --help")
     if isinstance(error, OSError) and error.strerror:
@@ -105,6 +108,24 @@ def _unknown_choice(error: Any) -> ConfigError:
         "there is no such choice" + (f"; did you mean {group}={near[0]}?" if near else ""),
         expected=f"one of {', '.join(choices)}",
         remedy=f"put your own in a folder of yours, as {group}/{name}.yaml, and add --config-dir FOLDER",
+    )
+
+
+def _group_of_another_app(said: str, program: str) -> ConfigError:
+    """The error for an experiment that chooses what the app does not have, and for a group that it does not have."""
+    fitting = " or ".join(f"experiment={name}" for name in experiments_for(program.rpartition(".")[2]))
+    chooses = re.match(r"In '(experiment)/(.+?)': Could not override '(.+?)'", said)
+    if chooses:
+        experiment, name, group = chooses.groups()
+        return ConfigError(
+            f"{experiment}={name}",
+            f"is for another app: it chooses a {group}, and {program} has none",
+            expected=fitting,
+            remedy="choose one of these, or run the app that the experiment is for",
+        )
+    group = (re.search(r"Could not override '(.+?)'", said) or [said, said])[1].partition("@")[0]
+    return ConfigError(
+        group, f"{program} has no group of this name", remedy=f"leave it out; python -m {program} --help lists groups"
     )
 
 

@@ -11,6 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from mapanything_data.config.experiments import fits
 from mapanything_data.config.locate import CONFIG_DIR
 from mapanything_data.config.registry import field_docs, import_components, summary_line
 
@@ -74,7 +75,8 @@ def _describe_groups(chosen: Mapping[str, str], own_folder: str | None, width: i
     files = {(file.parent.name, file.stem): file for folder in folders for file in folder.glob("*/*.yaml")}
     components = import_components()
     for (group, name), file in sorted(files.items()):
-        if group in chosen and group not in _INTERNAL_GROUPS:
+        for_another_app = group == "experiment" and not fits(file, chosen)
+        if group in chosen and group not in _INTERNAL_GROUPS and not for_another_app:
             text = _leading_comment(file)
             if not text and (group, name) in components:
                 text = summary_line(components[group, name])

@@ -1,4 +1,4 @@
-"""Every experiment composes, and says what its name promises."""
+"""Every experiment of a training composes, and says what its name promises; each app knows those that are for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 
 from mapanything_data.config import CONFIG_DIR
 
-EXPERIMENTS = sorted(path.stem for path in (CONFIG_DIR / "experiment").glob("*.yaml"))
+EXPERIMENTS = sorted(path.stem for path in (CONFIG_DIR / "experiment").glob("opv2v_*.yaml"))
 
 
 def compose(*arguments):
@@ -69,3 +69,53 @@ def test_stage_1_asks_for_weights_rather_than_train_a_large_random_model():
 
     assert done.returncode == 2
     assert done.stderr.startswith("error: model.pretrained: is not set")
+
+
+def ask(app, *arguments):
+    return subprocess.run([sys.executable, "-m", app, *arguments], capture_output=True, text=True)
+
+
+def test_the_recipes_of_droid_choose_its_parts():
+    for name, steps in (
+        ("droid_metadata_only", ["intrinsics", "tracks"]),
+        ("droid_full", ["intrinsics", "depth", "tracks"]),
+    ):
+        shown = ask("mapanything_data.tracks", f"experiment={name}", "machine=fixture", "--cfg", "job", "--resolve")
+        assert (shown.returncode, yaml.safe_load(shown.stdout)["steps"]) == (0, steps)
+
+
+@pytest.mark.parametrize(
+    ("app", "experiment", "told", "fitting"),
+    [
+        ("train.finetune", "droid_full", "it chooses a source, and train.finetune has none", "opv2v_stage1"),
+        ("mapanything_data.tracks", "opv2v_stage1", "it chooses a model", "droid_full or experiment=droid_meta"),
+    ],
+)
+def test_an_experiment_of_another_app_is_refused_with_those_that_will_do(app, experiment, told, fitting):
+    refused = ask(app, f"experiment={experiment}")
+
+    assert refused.returncode == 2
+    assert f"error: experiment={experiment}: is for another app: {told}" in refused.stderr
+    assert f"expected: experiment={fitting}" in refused.stderr
+    help_text = ask(app, "--help").stdout
+    assert f"experiment={fitting.partition(' ')[0]}" in help_text
+    assert f"experiment={experiment} " not in help_text
+
+
+def test_a_group_that_an_app_does_not_have_is_named():
+    refused = ask("mapanything_data.check", "experiment=droid_full")
+
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: experiment: mapanything_data.check has no group of this name\n")
+
+
+@pytest.mark.parametrize("executor", ["inline", "processes", "ray", "submitit"])
+def test_the_full_recipe_of_droid_goes_with_every_executor(executor):
+    shown = ask(
+        *("mapanything_data.tracks", "experiment=droid_full", f"executor={executor}", "machine=fixture"),
+        *("--cfg", "job", "--resolve"),
+    )
+
+    assert shown.returncode == 0, shown.stderr
+    config = yaml.safe_load(shown.stdout)["executor"]
+    assert executor != "processes" or (config["gpus"], config["workers_per_gpu"]) == (-1, 3)
