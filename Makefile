@@ -1,4 +1,5 @@
 # make demo   capture, collect, label, check and report on a clip and a town that are drawn on the spot
+# make demo-droid   tracks, depth, check and report of drawn episodes of DROID
 # make demo-train   train on a drawn town in three stages, and compare with models that have learnt nothing
 # make test   everything that needs no cluster; make test-cluster adds Slurm and Ray
 # make lint   style, types, import contract
@@ -13,7 +14,7 @@ BENCHMARKS := startup engine png_encoders capture pcd lidar_depth dataset_sample
 EXTRAS := media,sim,droid,upload,torch,train,slurm,docs,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-train test test-slow test-cluster test-hydra-next lint docs bench clean
+.PHONY: help setup demo demo-droid demo-train test test-slow test-cluster test-hydra-next lint docs bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -38,6 +39,9 @@ $(VENV)/.cluster: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	PATH="$(abspath $(BIN)):$$PATH" scripts/demo.sh
+
+demo-droid: $(VENV)/.installed
+	PATH="$(abspath $(BIN)):$$PATH" scripts/demo_droid.sh
 
 demo-train: $(VENV)/.installed
 	PATH="$(abspath $(BIN)):$$PATH" scripts/demo_train.sh
