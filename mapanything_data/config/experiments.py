@@ -1,4 +1,4 @@
-"""Which experiments are for which app: an experiment overrides choices of groups, and the app must have these groups."""
+"""Which experiments are for which app: an experiment overrides choices, and the app must have their groups."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def make_episode(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, r
         report: Told how far the episode is.
 
     Returns:
-        Frames, and the seconds of every step.
+        Frames, cameras, those with 2D tracks, and the seconds of every step.
 
     Raises:
         DataError: The episode cannot be read, or the depth of a camera cannot be made; the rest is there.
@@ -136,7 +136,10 @@ def make_episode(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, r
             expected="a recording of every camera that can be read",
             remedy="mend the recordings and use retry=failed; everything else of the episode is done",
         )
-    return {"frames": len(making.trajectory), **seconds}
+    counts = {"frames": len(making.trajectory), "cameras": len(making.trajectory.cameras)}
+    if "tracks" in making.quality["steps"]:
+        counts["cameras_with_2d_tracks"] = len(making.quality["cameras_with_2d_tracks"])
+    return {**counts, **seconds}
 
 
 @dataclass(slots=True)
@@ -250,7 +253,7 @@ def _make_frames(making: _Making, wanted: Collection[str]) -> None:
                 told |= _write_frames(making, serial, known.get(serial), missing, number / len(serials))
         except UserError as error:
             told |= {step: {"failed": str(error)} for step in missing}
-            making.failures[serial] = str(error).splitlines()[0]
+            making.failures[serial] = str(error).splitlines()[0].removeprefix(f"{making.episode.folder}: ")
 
 
 def _write_frames(

@@ -279,9 +279,11 @@ def test_a_root_that_was_made_with_other_options_is_refused(raw, episodes, book,
         run_tracks(raw, tmp_path / "made", book=book, seed=1)
 
 
-def test_without_intrinsics_there_are_tracks_in_space_and_the_cameras_are_listed(raw, episodes, tmp_path):
+def test_without_intrinsics_there_are_tracks_in_space_and_the_cameras_are_listed(raw, episodes, tmp_path, capsys):
     assert run_tracks(raw, tmp_path / "made", intrinsics=IntrinsicsOptions(providers=["h5", "json"])) == 0
 
+    cameras = sum(len(episode.cameras) for episode in episodes)
+    assert f"cameras {cameras}, cameras_with_2d_tracks 0," in capsys.readouterr().out
     quality = quality_of(tmp_path / "made", episodes[0])
     arrays = load_tracks(tmp_path / "made" / episodes[0].files.output / "tracks.npz")
     assert arrays["tracks_3d"].shape == (STEPS, 2 * POINTS, 3)

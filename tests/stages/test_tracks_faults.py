@@ -151,6 +151,16 @@ def test_damaged_pictures_lose_their_depth_and_are_counted(raw, tmp_path):
     assert len(list((folder / "images").iterdir())) == STEPS - told["images"]["lost"]
 
 
+def test_recordings_that_are_missing_are_told_without_the_same_folder_for_each_camera(raw, tmp_path):
+    (episode,) = draw_episodes(raw, 1, recordings=False)
+
+    assert run_tracks(raw, tmp_path / "made", book=raw / "intrinsics.json", steps=["intrinsics", "depth"]) == 1
+
+    (failed,) = read_csv(tmp_path / "made" / "failed.csv")
+    assert failed["reason"].count(str(episode.files.folder)) == 1
+    assert all(f"camera {camera.serial}: has no " in failed["reason"] for camera in episode.cameras)
+
+
 def test_an_episode_that_disappears_while_others_are_made_fails_alone(raw, tmp_path):
     gone, sound = draw_episodes(raw, 2, recordings=False)
     options = EpisodeOptions(
