@@ -152,6 +152,7 @@ class TracksWork:
 
         Raises:
             MissingDependencyError: A package is not installed.
+            DataError: The folder for scratch files is not there, or intrinsics that are named cannot be read.
         """
         require("h5py", "isal")
         self.options.intrinsics.setup()
@@ -159,6 +160,9 @@ class TracksWork:
             read_book(Path(self.options.extrinsics).expanduser())
         if {"depth", "images"} & {*self.options.steps}:
             self.options.source.setup()
+            scratch = self.options.frames.scratch
+            if scratch and not Path(scratch).expanduser().is_dir():
+                raise DataError(scratch, "is no folder", remedy="make it on this machine, or correct machine.scratch")
 
     def run(self, item: TracksItem, report: Report) -> Stats:
         """Make what the episode lacks.

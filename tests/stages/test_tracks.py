@@ -7,7 +7,7 @@ import json
 import h5py
 import numpy as np
 import pytest
-from droid_runs import POINTS, STEPS, USER, contents, draw_episodes, quality_of, run_tracks
+from droid_runs import POINTS, STEPS, USER, command, contents, draw_episodes, quality_of, run_command, run_tracks
 from scipy.spatial.transform import Rotation
 
 from mapanything_data.engine.executors.processes import ProcessesExecutor
@@ -342,3 +342,12 @@ def test_a_wrong_folder_of_recordings_is_named_and_leaves_the_root_to_the_right_
         run_tracks(tmp_path / "nowhere", tmp_path / "made")
 
     assert run_tracks(raw, tmp_path / "made", book=book, steps=["intrinsics"]) == 0
+
+
+def test_a_folder_for_scratch_files_that_is_not_there_is_refused_at_once(raw, episodes, tmp_path):
+    options = command(raw, tmp_path / "made", "source=droid_stereo", "steps=[depth]", "scratch=/nowhere/at/all")
+
+    refused = run_command(*options)
+
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: /nowhere/at/all: is no folder\n  remedy:   make it on this machine")

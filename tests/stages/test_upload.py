@@ -177,6 +177,8 @@ def test_a_signal_while_the_rest_goes_up_beside_other_work_is_told(root, tmp_pat
 
     assert (process.returncode, err) == (128 + signum, "")
     assert f"upload: stopped by {signal.Signals(signum).name}; what is made is there" in out
+    assert "503 Service Unavailable" in out
+    assert "developer.mozilla.org" not in out
 
 
 def test_two_uploaders_of_one_tree_do_not_run_at_once(hub, root):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -171,7 +172,8 @@ class HubClient:
 
     def _sorted(self, repo: str, error: Exception) -> Exception:
         root = _root_of(error)
-        text = self._without_token(f"{type(root).__name__}: {' '.join(str(root).split())}")
+        said = re.sub(r" For more information check: \S+", "", " ".join(str(root).split()))
+        text = self._without_token(f"{type(root).__name__}: {said}")
         response: Any = getattr(root, "response", None)
         if response is None:
             passing = isinstance(root, (OSError, JSONDecodeError)) or "http" in type(root).__module__
