@@ -281,3 +281,17 @@ def test_metadata_that_cannot_be_read_is_named(tmp_path, text, message):
     with pytest.raises(DataError, match=message) as caught:
         metadata(tmp_path, text)
     assert caught.value.where.endswith(f"metadata_{UUID}.json")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"user": {"first": "Ann", "last": "Onym"}, "note": "by Ann"},
+        {"Ann Onym": 3},
+        {"note": [{"seen by ann onym": True}]},
+    ],
+)
+def test_a_name_in_parts_or_as_a_key_is_not_handed_on(more, tmp_path):
+    kept = metadata(tmp_path, json.dumps({"uuid": UUID, "user": "Ann Onym"} | more))
+
+    assert list(kept) == ["uuid"]

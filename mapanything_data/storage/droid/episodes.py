@@ -33,6 +33,7 @@ _THREADS = 8
 _BATCH = 32
 """Folders that a thread lists in a row: to hand over each takes as long as to list it on a local disk."""
 _PERSONAL = {"user", "username", "name", "operator", "collector", "person", "author", "email", "mail"}
+_DEEPEST = 50
 _NAMES_THE_EPISODE = {"uuid", "user_id", "lab", "date", "timestamp"}
 
 
@@ -111,12 +112,11 @@ def read_metadata(episode: EpisodeFiles) -> dict[str, Any]:
             expected=f"{episode.uuid!r}, as in the file's name",
             remedy="restore the file from the original recordings",
         )
-    users = values.get("user")
-    names = [name for name in (users if isinstance(users, list) else [users]) if isinstance(name, str) and name.strip()]
+    names = [name for name in _texts(values.get("user")) if name.strip()]
     return {
         key: value
         for key, value in values.items()
-        if key in _NAMES_THE_EPISODE or not (_is_personal(key) or any(_mentions(value, name) for name in names))
+        if key in _NAMES_THE_EPISODE or not (_is_personal(key) or any(_mentions([key, value], name) for name in names))
     }
 
 
@@ -230,6 +230,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     remedy = "restore the file from the original recordings"
     try:
         values = json.loads(read_text(path), parse_constant=_refuse_constant, parse_float=_finite_float)
+        _refuse_what_cannot_be_written(values)
     except (ValueError, RecursionError) as error:
         raise DataError(path, f"is no JSON ({error})", remedy=remedy) from error
     if not isinstance(values, dict):
@@ -245,6 +246,25 @@ def _finite_float(text: str) -> float:
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text} is too large")
     return number
+
+
+def _refuse_what_cannot_be_written(values: object) -> None:
+    """What JSON can escape or nest, but no UTF-8 file of ours can hold."""
+    level = [values]
+    for _ in range(_DEEPEST):
+        level = [part for value in level for part in _parts(value)]
+        if not level:
+            json.dumps(values, ensure_ascii=False).encode()
+            return
+    raise ValueError(f"it is nested more than {_DEEPEST} deep")
+
+
+def _parts(value: object) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+
+
+def _texts(value: object) -> list[str]:
+    return [value] if isinstance(value, str) else [text for part in _parts(value) for text in _texts(part)]
 
 
 def _is_personal(key: str) -> bool:
