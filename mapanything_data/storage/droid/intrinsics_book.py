@@ -19,6 +19,9 @@ from mapanything_data.scene import Camera
 from mapanything_data.storage.droid.book import read_book
 from mapanything_data.storage.droid.intrinsics import Model, camera_of_eye
 
+_MOST_PIXELS = 100_000
+_WIDEST = 10.0
+"""Metres between the eyes of a camera; larger numbers are millimetres."""
 _REMEDY = "correct the entry, docs/intrinsics.md shows one"
 
 
@@ -86,7 +89,9 @@ def _entry(path: Path, key: str, values: Any, serial: str) -> BookEntry:
     model = _model(path, key, left)
     try:
         baseline = None if values.get("baseline_m") is None else float(values["baseline_m"])
-    except (TypeError, ValueError):
+        if baseline is not None and not 0 < baseline < _WIDEST:
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
         raise _wrong(path, f"{key}/baseline_m", f"is {values['baseline_m']!r}, expected metres") from None
     eye = None if right is None else _eye(path, f"{key}/right", right)
     return BookEntry(key=key, values=left, right=eye, baseline=baseline, model=model, size=size)
@@ -129,7 +134,11 @@ def _size(path: Path, key: str, values: Mapping[str, Any]) -> tuple[int, int] | 
     width, height = values.get("width"), values.get("height")
     if width is None and height is None:
         return None
-    if not (isinstance(width, int) and isinstance(height, int) and min(width, height) > 0):
+    if not (
+        isinstance(width, int)
+        and isinstance(height, int)
+        and 0 < min(width, height) <= max(width, height) <= _MOST_PIXELS
+    ):
         raise _wrong(path, key, f"is for pictures of {width!r} x {height!r}, expected whole pixels")
     return width, height
 
