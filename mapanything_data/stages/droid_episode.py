@@ -53,10 +53,10 @@ from mapanything_data.storage.droid.layout import (
     TRACKS,
     camera_folder,
 )
-from mapanything_data.storage.droid.results import QUALITY_VERSION
+from mapanything_data.storage.droid.results import QUALITY_VERSION, read_quality
 from mapanything_data.storage.droid.trajectory import read_trajectory
 from mapanything_data.storage.provenance import plain
-from mapanything_data.storage.tables import read_json, write_json
+from mapanything_data.storage.tables import write_json
 
 STEPS = ("intrinsics", "depth", "images", "tracks")
 """In the order in which they need each other."""
@@ -91,7 +91,7 @@ def missing_steps(options: EpisodeOptions, folder: Path) -> list[str]:
     """The steps that an episode lacks, which the quality.json in its folder tells."""
     if options.again:
         return list(options.steps)
-    finished = _finished_steps(_read_quality(folder))
+    finished = _read_quality(folder).get("steps", ())
     missing = {step for step in options.steps if step not in finished}
     missing |= _outdated_by(options, missing).intersection(options.steps)
     return [step for step in STEPS if step in missing]
@@ -182,7 +182,7 @@ def _begin(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, report:
     folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder)
     known = _read_quality(folder)
-    finished = _finished_steps(known)
+    finished = list(known.get("steps", ()))
     if options.again:  # nothing may vouch for files that are about to be replaced, nor be taken for them
         (folder / QUALITY).unlink(missing_ok=True)
         for serial in trajectory.cameras:
@@ -190,7 +190,7 @@ def _begin(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, report:
         finished = [step for step in finished if step not in options.steps]
     quality = {
         "version": QUALITY_VERSION,
-        "steps": list(finished),
+        "steps": finished,
         "episode": {
             "uuid": episode.uuid,
             "lab": episode.lab,
@@ -381,17 +381,18 @@ def _outdated_by(options: EpisodeOptions, made: Collection[str]) -> set[str]:
 
 
 def _read_quality(folder: Path) -> dict[str, Any]:
-    """What quality.json says; empty where there is none that can be read."""
+    """What quality.json says; empty where there is none that makes sense, so that all is made anew."""
     try:
-        quality = read_json(folder / QUALITY)
+        quality = read_quality(folder / QUALITY)
     except DataError:
         return {}
-    return quality if isinstance(quality, dict) and quality.get("version") == QUALITY_VERSION else {}
+    motion, cameras = quality.get("motion"), quality["cameras"].values()
+    scores = [(motion, "score"), *((told.get("tracks_2d"), "in_image_share") for told in cameras)]
+    return quality if all(told is None or _is_share(told, name) for told, name in scores) else {}
 
 
-def _finished_steps(quality: dict[str, Any]) -> Collection[str]:
-    steps = quality.get("steps")
-    return steps if isinstance(steps, list) else ()
+def _is_share(told: Any, name: str) -> bool:
+    return isinstance(told, dict) and isinstance(told.get(name), (int, float)) and 0 <= told[name] <= 1
 
 
 @contextmanager

@@ -85,13 +85,13 @@ def describe_depth(video: Path, steps: int) -> dict[str, Any] | None:
     """What quality.json says of a depth video, whichever run has written it.
 
     Returns:
-        None where there is none, or nothing that describes it. A video takes its name last, so it is whole then.
+        None where there is none, or it is not what depth_meta.json describes, so that it must be made anew.
     """
     try:
         meta = read_depth_meta(meta_path(video))
-    except DataError:
-        return None
-    if not video.exists():
+        if video.stat().st_size != meta.bytes:
+            return None
+    except (DataError, FileNotFoundError):
         return None
     return {
         "frames": meta.frame_count,

@@ -210,3 +210,83 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_depth_video_leaves_no_part_of_o
     assert done.returncode == 0, done.stderr
     assert len(list((small_disk / "made").rglob("depth.mkv"))) == 3
     assert json.loads((small_disk / "made" / episode.files.output / "quality.json").read_text())["num_frames"] == STEPS
+
+
+def test_depth_that_a_killed_run_left_without_quality_json_is_described_as_if_it_had_been_made_now(raw, tmp_path):
+    (episode,) = draw_episodes(raw, 1)
+    options = {"book": raw / "intrinsics.json", "steps": ["intrinsics", "depth", "tracks"]}
+    assert run_tracks(raw, tmp_path / "made", **options) == 0
+    undisturbed = quality_of(tmp_path / "made", episode)
+    videos = {path: path.stat().st_mtime_ns for path in (tmp_path / "made").rglob("depth.mkv")}
+    (tmp_path / "made" / episode.files.output / "quality.json").unlink()  # written last: a kill before that
+
+    assert run_tracks(raw, tmp_path / "made", **options) == 0
+
+    assert quality_of(tmp_path / "made", episode) == undisturbed
+    assert {path: path.stat().st_mtime_ns for path in videos} == videos  # none was made twice
+
+
+@pytest.mark.parametrize("damage", ["half of the video", "no meta"])
+def test_a_depth_video_that_is_not_whole_is_made_anew(damage, raw, tmp_path):
+    (episode,) = draw_episodes(raw, 1)
+    options = {"book": raw / "intrinsics.json", "steps": ["intrinsics", "depth"]}
+    assert run_tracks(raw, tmp_path / "made", **options) == 0
+    video = sorted((tmp_path / "made").rglob("depth.mkv"))[0]
+    if damage == "no meta":
+        video.with_name("depth_meta.json").unlink()
+    else:
+        video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    (tmp_path / "made" / episode.files.output / "quality.json").unlink()
+
+    assert run_tracks(raw, tmp_path / "made", **options) == 0
+
+    assert verify_depth_video(video) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("steps", [[]]), ("cameras", None), ("motion", -1), ("motion", {"score": "x"}), ("tracks_2d", {"other": 1})],
+)
+def test_a_quality_json_that_makes_no_sense_counts_as_none(key, value, raw, tmp_path):
+    (episode,) = draw_episodes(raw, 1, recordings=False)
+    assert run_tracks(raw, tmp_path / "made", book=raw / "intrinsics.json") == 0
+    undisturbed = quality_of(tmp_path / "made", episode)
+    spoiled = json.loads(json.dumps(undisturbed))
+    place = spoiled["cameras"][episode.cameras[0].serial] if key == "tracks_2d" else spoiled
+    place[key] = value
+    (tmp_path / "made" / episode.files.output / "quality.json").write_text(json.dumps(spoiled))
+
+    assert run_tracks(raw, tmp_path / "made", book=raw / "intrinsics.json") == 0
+
+    assert quality_of(tmp_path / "made", episode) == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [('"note": "\\ud800"', "surrogates"), (f'"note": {"[" * 400}{"]" * 400}', "nested more than 50 deep")],
+)
+def test_metadata_that_no_file_of_ours_can_hold_fail_their_episode(more, said, raw, tmp_path):
+    (episode,) = draw_episodes(raw, 1, recordings=False)
+    text = episode.files.metadata.read_text().rstrip()
+    episode.files.metadata.write_text(f"{text[:-1]}, {more}}}")
+
+    assert run_tracks(raw, tmp_path / "made") == 1
+
+    (row,) = read_csv(tmp_path / "made" / "failed.csv")
+    assert said in row["reason"]
+    assert str(episode.files.metadata) in row["reason"]
+    assert not list((tmp_path / "made").rglob(".unfinished*"))
+
+
+@pytest.mark.parametrize(("name", "value"), [("width", 10**30), ("baseline_m", float("nan")), ("baseline_m", 120.0)])
+def test_intrinsics_with_a_number_out_of_all_reason_are_missing(name, value, raw, tmp_path):
+    (episode,) = draw_episodes(raw, 1, recordings=False)
+    book, serial = json.loads((raw / "intrinsics.json").read_text()), episode.cameras[0].serial
+    book[episode.files.uuid][serial][name] = value
+    (raw / "intrinsics.json").write_text(json.dumps(book))
+
+    assert run_tracks(raw, tmp_path / "made", book=raw / "intrinsics.json") == 0
+
+    quality = quality_of(tmp_path / "made", episode)
+    assert quality["cameras_without_intrinsics"] == [serial]
+    assert str(value) in quality["cameras"][serial]["intrinsics"]["tried"]["json"]
