@@ -452,6 +452,17 @@ class TestDepth:
         assert (finding.severity, finding.check) == (WARN, "depth")
         assert told in finding.found
 
+    def test_a_picture_that_was_read_twice_is_no_fault_and_time_that_goes_back_is_one(self, dataset, first):
+        def set_time(meta, number, other):
+            meta["timestamps"][number] = meta["timestamps"][other]
+
+        meta = first / f"recordings/{EXTERNAL}/depth_meta.json"
+        edit_json(meta, lambda values: set_time(values, 5, 4))
+        assert findings(dataset) == []
+
+        edit_json(meta, lambda values: set_time(values, 5, 3))
+        assert only(dataset).found == "has timestamps that go back"
+
     def test_one_frame_short_is_usual_and_two_are_not(self, dataset):
         second = dataset.folder / SECOND  # its recording lacks the last frame, and has no finding
         assert read_json(second / f"recordings/{WRIST}/depth_meta.json")["frame_count"] == STEPS - 1
