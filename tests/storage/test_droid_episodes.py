@@ -245,6 +245,9 @@ def test_no_name_of_a_person_is_handed_on(tmp_path):
         "operator": "A.",
         "collected_by": ["with Ann Onym"],
         "notes": {"deep": [{"ann onym": 1}]},
+        "r2d2_path": "/home/ann_onym/recordings",
+        "contact": "Ann.Onym@example.org",
+        "folder": "runs/AnnOnym-2",
         "current_task": "fold the cloth",
         "scene_id": 8833514968,
         "building": "Annex Onymous",
@@ -253,6 +256,10 @@ def test_no_name_of_a_person_is_handed_on(tmp_path):
     kept = metadata(tmp_path, json.dumps(values))
 
     assert list(kept) == ["uuid", "user_id", "current_task", "scene_id", "building"]
+
+
+def test_a_user_of_signs_alone_hides_nothing(tmp_path):
+    assert metadata(tmp_path, '{"user": "--", "building": "A"}') == {"building": "A"}
 
 
 def test_unknown_keys_are_kept_and_missing_ones_do_no_harm(tmp_path):

@@ -15,6 +15,7 @@ from mapanything_data.checks.droid.telling import Episode
 from mapanything_data.checks.finding import Finding, Severity
 from mapanything_data.errors import DataError
 from mapanything_data.storage.droid import EpisodeFiles
+from mapanything_data.storage.droid.episodes import pattern_of_name
 from mapanything_data.storage.tables import read_json, read_text
 
 _TEXT = (".json", ".jsonl", ".csv", ".tsv", ".txt", ".log", ".html")
@@ -59,7 +60,7 @@ def check_people_beside(root: Path, recordings: Mapping[str, EpisodeFiles]) -> I
 
 def holds_name(path: Path, names: Sequence[str]) -> bool:
     """Whether a name stands in a file as words of their own: in its values, texts, or the head of a video."""
-    told = re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in names), re.IGNORECASE)
+    told = re.compile("|".join(map(pattern_of_name, names)), re.IGNORECASE)
     return any(told.search(text) for text in _texts(path))
 
 

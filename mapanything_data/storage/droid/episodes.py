@@ -120,6 +120,16 @@ def read_metadata(episode: EpisodeFiles) -> dict[str, Any]:
     }
 
 
+def pattern_of_name(name: str) -> str:
+    """A regular expression that finds a person's name as words of their own, as a path or an address has it, too.
+
+    So "Jane Doe" is found in Jane_Doe, jane.doe and JaneDoe, but not in Janedoera.
+    """
+    words = [re.escape(word) for word in re.split(r"[\W_]+", name) if word]
+    between = r"[\W_]*"
+    return rf"(?<![^\W_]){between.join(words)}(?![^\W_])" if words else "(?!)"  # which finds nothing
+
+
 class _Listing(NamedTuple):
     folder: str
     metadata: list[str]
@@ -273,9 +283,9 @@ def _is_personal(key: str) -> bool:
 
 
 def _mentions(value: object, name: str) -> bool:
-    """Whether a name stands as a word of its own somewhere in a value."""
+    """Whether a name stands somewhere in a value."""
     if isinstance(value, str):
-        return re.search(rf"(?<!\w){re.escape(name.strip())}(?!\w)", value, re.IGNORECASE) is not None
+        return re.search(pattern_of_name(name), value, re.IGNORECASE) is not None
     if isinstance(value, Mapping):
         return any(_mentions(part, name) for pair in value.items() for part in pair)
     return isinstance(value, list) and any(map(partial(_mentions, name=name), value))
