@@ -61,6 +61,7 @@ def label(config: LabelConfig) -> int:
         python -m mapanything_data.label dataset.root=data/opv2v labeler=boxes3d labeler.depth=true executor=processes
     """
     require_choice("dataset", config.dataset, OPV2V)
+    require_choice("labeler", config.labeler, Labeler)
     root = folder_of(config.dataset)
     labeler = component_name(config.labeler)
     output = absolute_path("output", config.output) if config.output else sibling(root, labeler)

@@ -181,6 +181,10 @@ def test_the_flag_of_a_sweep_may_stand_anywhere(tmp_path):
         ("collect", ["source=video", "source.path=a"], "source=town"),
         ("collect", ["dataset=opv2v_ft"], "dataset=opv2v"),
         ("label", ["dataset=segments"], "dataset=opv2v"),
+        ("label", ["labeler=contact_tracks"], "labeler=boxes3d or labeler=lidar_depth"),
+        ("capture", ["source=droid_svo"], "source=images or source=video"),
+        ("tracks", ["source=video", "source.path=a"], "source=droid_mp4 or source=droid_stereo or source=droid_svo"),
+        ("tracks", ["labeler=boxes3d", "dataset.recordings=raw"], "labeler=contact_tracks"),
     ],
 )
 def test_a_choice_that_is_for_another_app_is_refused_with_those_that_will_do(app, choice, expected, tmp_path):
