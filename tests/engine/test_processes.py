@@ -22,7 +22,8 @@ class EnvironmentWork(PlantedWork):
     """Each item writes down what its process sees."""
 
     def run(self, item: PlantedItem, report) -> dict[str, float]:
-        seen = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")}
+        names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+        seen = {name: os.environ.get(name) for name in names}
         (self.output / item.key).write_text(json.dumps({"pid": os.getpid(), **seen}))
         return {}
 
@@ -30,6 +31,7 @@ class EnvironmentWork(PlantedWork):
 @pytest.fixture
 def work(tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OPENCV_FOR_THREADS_NUM", raising=False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return EnvironmentWork.below(tmp_path, count=24)
 
@@ -101,6 +103,7 @@ def test_workers_share_the_cores(work):
 
     share = max(1, len(os.sched_getaffinity(0)) // 2)
     assert {entry["OMP_NUM_THREADS"] for entry in seen.values()} == {str(share)}
+    assert {entry["OPENCV_FOR_THREADS_NUM"] for entry in seen.values()} == {str(share)}
 
 
 def test_setup_runs_once_in_each_worker(work):

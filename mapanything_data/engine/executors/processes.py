@@ -96,7 +96,10 @@ class ProcessesExecutor:
         return found[: self.gpus] or [str(gpu) for gpu in range(self.gpus)]
 
     def _environment(self, slot: int) -> dict[str, str]:
-        environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(self.worker_cores()))}
+        cores = str(self.worker_cores())
+        # OpenCV's threads are its own: it does not read the variable of OpenMP.
+        names = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+        environment = {name: os.environ.get(name, cores) for name in names}
         if gpus := self._gpus():
             environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
         return environment
