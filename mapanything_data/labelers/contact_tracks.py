@@ -96,7 +96,7 @@ class ContactTracksLabeler:
             is_counted=is_counted,
             pad_points=pad_points,
             T_flange_gripper=T_flange_gripper,
-            fps=frame_rate(trajectory) if len(trajectory) > 1 else 0.0,
+            fps=frame_rate(trajectory),
             step_mm=self.step_mm,
             cameras=cameras,
         )
@@ -105,8 +105,6 @@ class ContactTracksLabeler:
 def _posed(recorded: RecordedCamera, intrinsics: CameraIntrinsics) -> StaticCamera | WristCamera | None:
     if recorded.problem:
         return None
-    if recorded.kind == "wrist":
-        assert recorded.T_flange_camera is not None  # a wrist camera without it has a problem
-        return WristCamera(intrinsics.left, recorded.T_flange_camera)
-    assert recorded.T_world_camera is not None  # as above
-    return StaticCamera(intrinsics.left, recorded.T_world_camera[0])
+    T = recorded.T_parent_camera
+    assert T is not None  # a camera without a pose has a problem
+    return WristCamera(intrinsics.left, T) if recorded.kind == "wrist" else StaticCamera(intrinsics.left, T)

@@ -100,8 +100,7 @@ def motion_quality(trajectory: Trajectory, motion: ContactMotion, length_mm: flo
         steps that count.
     """
     flange = np.linalg.norm(np.diff(motion.T_world_flange[:, :3, 3], axis=0), axis=-1).sum() * 1000
-    steps = max(1, len(motion) - 1)
-    moving = float(motion.is_counted.sum()) / steps
+    moving = float(motion.is_counted[1:].mean())
     return {
         "path_length_mm": length_mm,
         "flange_path_length_mm": float(flange),
@@ -124,10 +123,7 @@ def recorded_baseline(camera: RecordedCamera) -> float | None:
 
 
 def _T_left_right(camera: RecordedCamera) -> Floats | None:
-    if camera.kind == "wrist":
-        left, right = camera.T_flange_camera, camera.T_flange_right
-    else:
-        left, right = (T if T is None else T[0] for T in (camera.T_world_camera, camera.T_world_right))
+    left, right = camera.T_parent_camera, camera.T_parent_right
     if left is None or right is None:
         return None
     T: Floats = invert(left) @ right
@@ -136,8 +132,6 @@ def _T_left_right(camera: RecordedCamera) -> Floats | None:
 
 def _speed(trajectory: Trajectory) -> Floats:
     """Of the flange, metres a second, [T]."""
-    if len(trajectory) < 2:
-        return np.zeros(len(trajectory))
     velocity = np.gradient(trajectory.T_world_flange[:, :3, 3], trajectory.state_times, axis=0)
     speed: Floats = np.linalg.norm(velocity, axis=-1)
     return speed

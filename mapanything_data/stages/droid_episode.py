@@ -199,7 +199,7 @@ def _begin(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, report:
             "metadata": metadata,
         },
         "num_frames": len(trajectory),
-        "fps": frame_rate(trajectory) if len(trajectory) > 1 else None,
+        "fps": frame_rate(trajectory),
         "remarks": [*trajectory.remarks, *clock.remarks],
         "stale_serials": list(trajectory.stale_serials),
         "cameras": {
@@ -274,7 +274,7 @@ def _write_frames(
             folder,
             wanted,
             times=times,
-            fps=making.quality["fps"] or 1.0,
+            fps=making.quality["fps"],
             options=options.frames,
             report=lambda share: making.report(before + share / len(trajectory.cameras)),
         )
@@ -334,12 +334,9 @@ def _extrinsics(trajectory: Trajectory) -> dict[str, CameraExtrinsics]:
     for serial, camera in trajectory.cameras.items():
         if camera.problem:
             continue
-        if camera.kind == "wrist":
-            left, right = camera.T_flange_camera, camera.T_flange_right
-        else:
-            left, right = (T if T is None else T[0] for T in (camera.T_world_camera, camera.T_world_right))
+        left = camera.T_parent_camera
         assert left is not None  # a camera without a pose has a problem
-        fixed[serial] = CameraExtrinsics(camera.kind, left, right, camera.pose_source)
+        fixed[serial] = CameraExtrinsics(camera.kind, left, camera.T_parent_right, camera.pose_source)
     return fixed
 
 

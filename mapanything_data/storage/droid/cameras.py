@@ -56,6 +56,19 @@ class RecordedCamera:
     problem: str = ""
     pose_source: str = "trajectory.h5 camera_extrinsics"
 
+    @property
+    def T_parent_camera(self) -> Floats | None:
+        """[4, 4] float64: the left eye in the frame that it is fixed to, the flange's on the wrist, else the world's.
+
+        None where it is not known, as in a camera with a `problem` it may be.
+        """
+        return self.T_flange_camera if self.kind == "wrist" else _first(self.T_world_camera)
+
+    @property
+    def T_parent_right(self) -> Floats | None:
+        """The same for the right eye."""
+        return self.T_flange_right if self.kind == "wrist" else _first(self.T_world_right)
+
 
 def read_cameras(
     arrays: TrajectoryArrays, T_world_flange: Floats, remarks: list[str]
@@ -104,6 +117,10 @@ def _read_camera(
         matrices=_matrices(arrays, serial, remarks),
         problem="; ".join([problem] * bool(problem) + left.problems),
     )
+
+
+def _first(T: Floats | None) -> Floats | None:
+    return None if T is None else T[0]
 
 
 def _kind(

@@ -32,7 +32,7 @@ _LARGEST_ANGLE = 2 * np.pi + 0.1
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Trajectory:
-    """T steps of an episode, checked.
+    """T steps of an episode, at least two, checked.
 
     Attributes:
         path: The file.
