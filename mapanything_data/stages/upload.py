@@ -121,7 +121,7 @@ def uploading(root: Path, hub: HubOptions) -> Iterator[UploadBeside]:
     def work() -> None:
         try:
             beside.summary = run_uploader(root, hub, finished.is_set, stop)
-        except UserError as error:
+        except (UserError, OSError) as error:
             beside.error = error
 
     thread = threading.Thread(target=work, name="upload", daemon=True)
@@ -152,16 +152,16 @@ class UploadBeside:
 
     Attributes:
         summary: What was uploaded; None where it could not run to its end.
-        error: Why it could not.
+        error: Why it could not, as far as that is known: what is a defect of the program is told where it happens.
     """
 
     summary: UploadSummary | None = None
-    error: UserError | None = None
+    error: UserError | OSError | None = None
 
     @property
     def exit_code(self) -> int:
         """1 where something could not be uploaded."""
-        return 1 if self.error else self.summary.exit_code if self.summary else 0
+        return self.summary.exit_code if self.summary else 1
 
 
 def require_repository(hub: HubOptions) -> None:
