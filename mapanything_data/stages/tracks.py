@@ -23,12 +23,9 @@ from mapanything_data.stages.upload import require_repository, uploading
 from mapanything_data.storage.droid import DroidDataset, EpisodeFiles
 from mapanything_data.storage.droid.book import read_book
 from mapanything_data.storage.droid.episodes import find_episodes
+from mapanything_data.storage.droid.results import FORMAT, FORMAT_VERSION
 from mapanything_data.storage.manifest import MANIFEST, Manifest, begin_or_go_on, fingerprint
 from mapanything_data.storage.provenance import plain, software_versions
-
-FORMAT = "droid"
-FORMAT_VERSION = 1
-
 
 @dataclass(kw_only=True, slots=True)
 class TracksConfig(RunOptions):

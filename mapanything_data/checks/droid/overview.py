@@ -9,11 +9,10 @@ from mapanything_data.checks.finding import Finding, Severity
 from mapanything_data.errors import DataError
 from mapanything_data.storage.droid import DroidDataset, EpisodeFiles
 from mapanything_data.storage.droid.layout import DEPTH_VIDEO
-from mapanything_data.storage.droid.results import ResultFiles, read_quality
+from mapanything_data.storage.droid.results import FORMAT, FORMAT_VERSION, ResultFiles, read_quality
 from mapanything_data.storage.manifest import MANIFEST, read_manifest
 
 _HEADER = ("lab", "outcome", "episodes", "finished", "tracks", "depth", "recordings")
-_FORMAT, _FORMAT_VERSION = "droid", 1
 _SHOWN = 5
 
 
@@ -49,7 +48,7 @@ def check_root(
     """The manifest, recordings of which nothing was made, and what is no episode among the recordings."""
     root = dataset.folder
     try:
-        read_manifest(root, _FORMAT, _FORMAT_VERSION)
+        read_manifest(root, FORMAT, FORMAT_VERSION)
     except DataError as error:
         yield Finding(Severity.warn, "manifest", MANIFEST, f"{error.found}", "give dataset.root the folder of tracks")
     missing = sorted(uuid for uuid, recording in recordings.items() if str(recording.output) not in results)

@@ -15,6 +15,8 @@ from mapanything_data.storage.droid.layout import EXTRINSICS, QUALITY, TRACKS, c
 from mapanything_data.storage.tables import read_json
 
 OUTCOMES = ("success", "failure")
+FORMAT, FORMAT_VERSION = "droid", 1
+"""Of the tree, as its manifest.json says."""
 QUALITY_VERSION = 1
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _REMEDY = "make the episode again with again=true, or read it with the release that wrote it"
