@@ -262,8 +262,10 @@ def _write_frames(
     """Write the frames of one camera; `before` is the share of the step that is done already."""
     options, trajectory = making.options, making.trajectory
     camera = trajectory.cameras[serial]
-    if intrinsics and intrinsics.baseline is None:
-        intrinsics = replace(intrinsics, baseline=recorded_baseline(camera))
+    if intrinsics and intrinsics.baseline is None and (baseline := recorded_baseline(camera)):
+        # The name goes into the depth's method, so that nobody takes this baseline for the provider's.
+        told_by = f"{intrinsics.provider} with the baseline of trajectory.h5"
+        intrinsics = replace(intrinsics, baseline=baseline, provider=told_by)
     times = camera.capture_times if serial in making.clock.serials else making.clock.times
     assert times is not None  # cameras of the clock have times
     folder = making.folder / camera_folder(serial)

@@ -175,6 +175,24 @@ def test_depth_from_stereo_is_near_the_true_depth(made, episodes):
     assert (np.abs(measured - truth) < limit)[found].mean() > 0.9
 
 
+def test_depth_says_where_its_baseline_comes_from(raw, episodes, book, tmp_path):
+    values = json.loads(book.read_text())
+    for entry in values[episodes[0].files.uuid].values():
+        del entry["baseline_m"]
+    other = tmp_path / "intrinsics.json"
+    other.write_text(json.dumps(values))
+
+    options = {"steps": ["intrinsics", "depth"], "episode": "*", "book": other}
+    assert run_tracks(raw, tmp_path / "made", **options) == 0
+
+    methods = [
+        {told["depth"]["method"] for told in quality_of(tmp_path / "made", episode)["cameras"].values()}
+        for episode in episodes
+    ]
+    assert all(method.endswith("intrinsics json with the baseline of trajectory.h5") for method in methods[0])
+    assert all(method.endswith("intrinsics json") for method in methods[1])
+
+
 def test_a_video_that_lacks_its_last_frame_gives_one_depth_map_less(made, episodes):
     short = quality_of(made, episodes[1])
 
