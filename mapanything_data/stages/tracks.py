@@ -27,6 +27,7 @@ from mapanything_data.storage.droid.results import FORMAT, FORMAT_VERSION
 from mapanything_data.storage.manifest import MANIFEST, Manifest, begin_or_go_on, fingerprint
 from mapanything_data.storage.provenance import plain, software_versions
 
+
 @dataclass(kw_only=True, slots=True)
 class TracksConfig(RunOptions):
     """Configuration of the tracks app."""
