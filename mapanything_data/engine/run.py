@@ -65,7 +65,7 @@ def _run(work: AnyWork, executor: Executor, options: RunOptions, record: Mapping
     clock = time.perf_counter()
     stage = records_folder(work.output, work.name)
     stage.mkdir(parents=True, exist_ok=True)
-    with _signals_raise(), run_lock(stage):
+    with signals_raise(), run_lock(stage):
         folder = RunFolder.create(work.output, work.name)
         wait_for_orphans(folder.stage)
         folder.save(record)
@@ -148,8 +148,8 @@ def _sum_up(work: AnyWork, plan: _Plan, folder: RunFolder, seconds: float) -> Su
 
 
 @contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM unwind the run, so that every `finally` and `with` on the way cleans up."""
+def signals_raise() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM unwind the block, so that every `finally` and `with` on the way cleans up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

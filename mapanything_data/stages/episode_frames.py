@@ -192,5 +192,5 @@ def _times_of(frames: int, times: Floats) -> Floats:
     """Times of the frames of a video, which is often one frame short and never much longer than its episode."""
     if frames <= len(times):
         return times[:frames]
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+    step = float(np.median(np.diff(times)))
     return np.concatenate([times, times[-1] + step * np.arange(1, frames - len(times) + 1)])

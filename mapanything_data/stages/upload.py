@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from mapanything_data.engine.lock import run_lock
-from mapanything_data.engine.run import StoppedBySignal
+from mapanything_data.engine.run import StoppedBySignal, signals_raise
 from mapanything_data.errors import ConfigError, DataError, UserError, require
 from mapanything_data.stages.execute import folder_of, require_choice, say
 from mapanything_data.storage.droid.layout import QUALITY, DroidDataset
@@ -61,7 +59,7 @@ def upload(config: UploadConfig) -> int:
     stop_file = upload_folder(root) / STOP_FILE
     stop_file.unlink(missing_ok=True)
     try:
-        with _signals_raise():
+        with signals_raise():
             summary = run_uploader(root, config.hub, lambda: not config.watch or stop_file.exists())
     except StoppedBySignal as stopped:
         say(f"upload: stopped by {stopped}; the same command goes on from here")
@@ -129,7 +127,7 @@ def uploading(root: Path, hub: HubOptions) -> Iterator[UploadBeside]:
     try:
         yield beside
         finished.set()
-        with _signals_raise():
+        with signals_raise():
             while thread.is_alive():  # a join without a time limit would hold up Ctrl-C
                 thread.join(0.5)
     except StoppedBySignal as stopped:
@@ -227,20 +225,3 @@ def _tell_what_would_go(root: Path, hub: HubOptions) -> int:
             say(f"  batch {name} cannot go: its local files were deleted after an earlier upload")
     say("dry run: nothing was sent or changed")
     return 0
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM unwind the upload wherever it is: its state is on the disk at any moment."""
-
-    def stop(signum: int, _frame: FrameType | None) -> None:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)
-        raise StoppedBySignal(signum)
-
-    previous = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)
