@@ -10,8 +10,10 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mapanything_data.geometry import invert
+from mapanything_data.geometry.contact_tracks import project_tracks
 from mapanything_data.scene import ContactMotion
 from mapanything_data.scene.arrays import Floats
 from mapanything_data.storage.droid import CameraIntrinsics, RecordedCamera, Trajectory
@@ -84,6 +86,25 @@ def alignment_quality(trajectory: Trajectory, clock: CaptureClock, align: Align)
         "held_frames": captured.held if align == "capture" else 0,
         "score": _score(remaining_mm / ALIGNMENT_TOLERANCE_MM),
     }
+
+
+def coverage_quality(motion: ContactMotion, serial: str, occluded: NDArray[np.bool_] | None) -> dict[str, float]:
+    """How much of the gripper's pads a camera sees.
+
+    Args:
+        motion: The gripper, aligned.
+        serial: One of its cameras.
+        occluded: [T, 2N] bool, where something measured hides a point; None where there is no depth.
+
+    Returns:
+        in_front_share, in_image_share and, with depth, occluded_share of all points at all steps.
+    """
+    tracks = project_tracks(motion, serial)
+    shares = {
+        "in_front_share": float(tracks.is_in_front.mean()),
+        "in_image_share": float(tracks.is_in_image.mean()),
+    }
+    return shares if occluded is None else {**shares, "occluded_share": float(occluded.mean())}
 
 
 def motion_quality(trajectory: Trajectory, motion: ContactMotion, length_mm: float) -> dict[str, float]:

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from mapanything_data.engine import Report, Stats
 from mapanything_data.errors import DataError, UserError
-from mapanything_data.geometry.contact_tracks import occluded_by_depth, project_tracks
+from mapanything_data.geometry.contact_tracks import occluded_by_depth
 from mapanything_data.geometry.normalised_flow import cumulative_distance_mm
 from mapanything_data.labelers.contact_tracks import ContactTracksLabeler
 from mapanything_data.labelers.episode_quality import (
     alignment_quality,
     calibration_quality,
+    coverage_quality,
     episode_score,
     motion_quality,
     recorded_baseline,
@@ -303,7 +304,8 @@ def _make_tracks(making: _Making) -> None:
         cameras=_extrinsics(trajectory),
     )
     for serial, camera in making.quality["cameras"].items():
-        camera["tracks_2d"] = _coverage(motion, serial, occluded.get(serial)) if serial in motion.cameras else None
+        hidden = occluded.get(serial)
+        camera["tracks_2d"] = coverage_quality(motion, serial, hidden) if serial in motion.cameras else None
     length = float(cumulative_distance_mm(motion)[-1])
     making.quality["motion"] = motion_quality(trajectory, motion, length)
 
@@ -319,15 +321,6 @@ def _occluded(making: _Making, motion: ContactMotion, serial: str) -> NDArray[np
             mounted = replace(mounted, camera=reader.meta.camera)
         seen = replace(motion, cameras={serial: mounted})
         return occluded_by_depth(seen, serial, zip(range(len(motion)), reader, strict=False), tolerance)
-
-
-def _coverage(motion: ContactMotion, serial: str, occluded: NDArray[np.bool_] | None) -> dict[str, float]:
-    tracks = project_tracks(motion, serial)
-    shares = {
-        "in_front_share": float(tracks.is_in_front.mean()),
-        "in_image_share": float(tracks.is_in_image.mean()),
-    }
-    return shares if occluded is None else {**shares, "occluded_share": float(occluded.mean())}
 
 
 def _extrinsics(trajectory: Trajectory) -> dict[str, CameraExtrinsics]:
