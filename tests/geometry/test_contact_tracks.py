@@ -30,9 +30,9 @@ def derived_points(motion):
     everything = []
     for T, closed in zip(motion.T_world_flange, motion.gripper_positions, strict=True):
         in_gripper = (motion.pad_points + pad_translations(closed)[:, None]).reshape(-1, 3)
-        in_flange = Rotation.from_matrix(motion.T_flange_gripper[:3, :3]).apply(in_gripper)
+        in_flange = Rotation.from_matrix(motion.T_flange_gripper[:3, :3].copy()).apply(in_gripper)
         in_flange = in_flange + motion.T_flange_gripper[:3, 3]
-        everything.append(Rotation.from_matrix(T[:3, :3]).apply(in_flange) + T[:3, 3])
+        everything.append(Rotation.from_matrix(T[:3, :3].copy()).apply(in_flange) + T[:3, 3])
     return np.array(everything)
 
 
