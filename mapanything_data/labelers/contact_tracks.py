@@ -52,6 +52,13 @@ class ContactTracksLabeler:
             value = getattr(self, name)
             require_option(f"labeler.{name}", value, 0 <= value < math.inf, "0 or more")
         require_option("labeler.step_mm", self.step_mm, 0 < self.step_mm < math.inf, "millimetres above 0")
+        in_pictures = self.align == "capture" or not self.occlusion_m
+        require_option(
+            "labeler.occlusion_m",
+            self.occlusion_m,
+            in_pictures,
+            "0 with labeler.align=state: depth is measured when the pictures are taken",
+        )
         for name in ("mount_offset_m", "mount_yaw"):
             value = getattr(self, name)
             require_option(f"labeler.{name}", value, math.isfinite(value), "a number")

@@ -117,17 +117,17 @@ def motion_quality(trajectory: Trajectory, motion: ContactMotion, length_mm: flo
 
     Returns:
         path_length_mm (counted, of the contact centroid), flange_path_length_mm (all of it), idle_share of the steps
-        that do not count, disabled_share of the frames with movement disabled, and the score, which is the share of
-        steps that count.
+        that do not count although movement is enabled, disabled_share of the frames with movement disabled, and the
+        score, which is the share of steps that count.
     """
     flange = np.linalg.norm(np.diff(motion.T_world_flange[:, :3, 3], axis=0), axis=-1).sum() * 1000
-    moving = float(motion.is_counted[1:].mean())
+    is_counted, is_enabled = motion.is_counted[1:], trajectory.movement_enabled[:-1]
     return {
         "path_length_mm": length_mm,
         "flange_path_length_mm": float(flange),
-        "idle_share": 1 - moving,
+        "idle_share": float((is_enabled & ~is_counted).mean()),
         "disabled_share": float(1 - trajectory.movement_enabled.mean()),
-        "score": moving,
+        "score": float(is_counted.mean()),
     }
 
 

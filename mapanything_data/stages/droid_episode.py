@@ -19,10 +19,7 @@ from mapanything_data.geometry.contact_tracks import occluded_by_depth
 from mapanything_data.geometry.normalised_flow import cumulative_distance_mm
 from mapanything_data.labelers.contact_tracks import ContactTracksLabeler
 from mapanything_data.labelers.episode_quality import (
-    alignment_quality,
-    calibration_quality,
     coverage_quality,
-    episode_score,
     motion_quality,
     recorded_baseline,
 )
@@ -30,6 +27,7 @@ from mapanything_data.scene import ContactMotion
 from mapanything_data.sources.droid_intrinsics import IntrinsicsOptions, find_intrinsics
 from mapanything_data.sources.episodes import EpisodeSource
 from mapanything_data.stages.episode_frames import FrameOptions, describe_depth, write_frames
+from mapanything_data.stages.episode_record import judge, read_record, write_record
 from mapanything_data.storage.atomic import remove_unfinished
 from mapanything_data.storage.contact_tracks import write_tracks
 from mapanything_data.storage.depth_video import DepthVideoReader
@@ -54,10 +52,9 @@ from mapanything_data.storage.droid.layout import (
     TRACKS,
     camera_folder,
 )
-from mapanything_data.storage.droid.results import QUALITY_VERSION, read_quality
+from mapanything_data.storage.droid.results import QUALITY_VERSION
 from mapanything_data.storage.droid.trajectory import read_trajectory
 from mapanything_data.storage.provenance import plain
-from mapanything_data.storage.tables import write_json
 
 STEPS = ("intrinsics", "depth", "images", "tracks")
 """In the order in which they need each other."""
@@ -92,7 +89,7 @@ def missing_steps(options: EpisodeOptions, folder: Path) -> list[str]:
     """The steps that an episode lacks, which the quality.json in its folder tells."""
     if options.again:
         return list(options.steps)
-    finished = _read_quality(folder).get("steps", ())
+    finished = read_record(folder).get("steps", ())
     missing = {step for step in options.steps if step not in finished}
     missing |= _outdated_by(options, missing).intersection(options.steps)
     return [step for step in STEPS if step in missing]
@@ -128,14 +125,16 @@ def make_episode(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, r
         with _timed("tracks", seconds):
             _make_tracks(making)
     with _timed("quality", seconds):
-        _judge(making)
+        judge(making.quality, making.trajectory, making.clock, making.known_intrinsics(), options.labeler.moments)
         _finish(making, steps)
     if making.failures:
         raise DataError(
             episode.folder,
-            "; ".join(f"camera {serial}: {reason}" for serial, reason in making.failures.items()),
+            "; ".join(
+                f"camera {serial}: {_within_episode(error, episode)}" for serial, error in making.failures.items()
+            ),
             expected="a recording of every camera that can be read",
-            remedy="mend the recordings and use retry=failed; everything else of the episode is done",
+            remedy=f"{next(iter(making.failures.values())).remedy}; then use retry=failed. Everything else is done",
         )
     counts = {"frames": len(making.trajectory), "cameras": len(making.trajectory.cameras)}
     if "tracks" in making.quality["steps"]:
@@ -149,7 +148,7 @@ class _Making:
 
     Attributes:
         quality: What quality.json will say; steps add what they find.
-        failures: Serial to why a camera's depth could not be made.
+        failures: Serial to why a camera's frames could not be made.
     """
 
     options: EpisodeOptions
@@ -159,7 +158,7 @@ class _Making:
     trajectory: Trajectory
     clock: CaptureClock
     quality: dict[str, Any]
-    failures: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, UserError] = field(default_factory=dict)
 
     def camera_file(self, serial: str, name: str) -> Path:
         return self.folder / camera_folder(serial) / name
@@ -168,8 +167,13 @@ class _Making:
         return self.camera_file(serial, DEPTH_VIDEO)
 
     def known_intrinsics(self) -> dict[str, CameraIntrinsics]:
-        files = {serial: self.camera_file(serial, INTRINSICS) for serial in self.trajectory.cameras}
-        return {serial: read_intrinsics(path) for serial, path in files.items() if path.exists()}
+        known = {}
+        for serial in self.trajectory.cameras:
+            path = self.camera_file(serial, INTRINSICS)
+            # A file that somebody took away, such as an upload that was to delete it, is told by its reader.
+            if path.exists() or (self.quality["cameras"][serial].get("intrinsics") or {}).get("provider"):
+                known[serial] = read_intrinsics(path)
+        return known
 
 
 def _begin(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, report: Report) -> _Making:
@@ -182,7 +186,7 @@ def _begin(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, report:
     metadata = read_metadata(episode)
     folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder)
-    known = _read_quality(folder)
+    known = read_record(folder)
     finished = list(known.get("steps", ()))
     if options.again:  # nothing may vouch for files that are about to be replaced, nor be taken for them
         (folder / QUALITY).unlink(missing_ok=True)
@@ -253,8 +257,13 @@ def _make_frames(making: _Making, wanted: Collection[str]) -> None:
             if missing:
                 told |= _write_frames(making, serial, known.get(serial), missing, number / len(serials))
         except UserError as error:
-            told |= {step: {"failed": str(error)} for step in missing}
-            making.failures[serial] = str(error).splitlines()[0].removeprefix(f"{making.episode.folder}: ")
+            told |= {step: {"failed": _within_episode(error, making.episode)} for step in missing}
+            making.failures[serial] = error
+
+
+def _within_episode(error: UserError, episode: EpisodeFiles) -> str:
+    """What was found where, without the folders of this machine, which are nobody else's business."""
+    return f"{error.where}: {error.found}".removeprefix(f"{episode.folder}: ").replace(f"{episode.folder}/", "")
 
 
 def _write_frames(
@@ -335,56 +344,20 @@ def _extrinsics(trajectory: Trajectory) -> dict[str, CameraExtrinsics]:
     return fixed
 
 
-def _judge(making: _Making) -> None:
-    """Bring together what the steps, now and before, say of the episode."""
-    quality, trajectory, known = making.quality, making.trajectory, making.known_intrinsics()
-    cameras = quality["cameras"]
-    for serial, camera in trajectory.cameras.items():
-        cameras[serial]["calibration"] = calibration_quality(camera, known.get(serial))
-    quality["cameras_with_2d_tracks"] = [serial for serial, told in cameras.items() if told.get("tracks_2d")]
-    quality["cameras_without_intrinsics"] = [serial for serial in cameras if serial not in known]
-    quality["alignment"] = alignment_quality(trajectory, making.clock, making.options.labeler.moments)
-    scores = {
-        "calibration": min(
-            (told["calibration"]["score"] for told in cameras.values() if told["calibration"]), default=None
-        ),
-        "coverage": max(
-            (told["tracks_2d"]["in_image_share"] for told in cameras.values() if told.get("tracks_2d")), default=None
-        ),
-        "alignment": quality["alignment"]["score"],
-        "motion": quality["motion"]["score"] if quality["motion"] else None,
-    }
-    quality["scores"] = scores
-    quality["score"] = episode_score(scores)
-
-
 def _finish(making: _Making, made: Sequence[str]) -> None:
     finished = {*making.quality["steps"]} - _outdated_by(making.options, made) | {*made}
     if making.failures:
         finished -= {"depth", "images"} & {*made}
     making.quality["steps"] = [step for step in STEPS if step in finished]
-    write_json(making.folder / QUALITY, making.quality)
+    if "tracks" not in finished:  # tracks of other intrinsics would pass for those of the new ones
+        (making.folder / TRACKS).unlink(missing_ok=True)
+    write_record(making.folder, making.quality)
 
 
 def _outdated_by(options: EpisodeOptions, made: Collection[str]) -> set[str]:
     """The steps that are of no use where others were made after them."""
     needs = {"intrinsics", "depth"} if options.labeler.occlusion_m > 0 else {"intrinsics"}
     return set() if needs.isdisjoint(made) else {"tracks"}
-
-
-def _read_quality(folder: Path) -> dict[str, Any]:
-    """What quality.json says; empty where there is none that makes sense, so that all is made anew."""
-    try:
-        quality = read_quality(folder / QUALITY)
-    except DataError:
-        return {}
-    motion, cameras = quality.get("motion"), quality["cameras"].values()
-    scores = [(motion, "score"), *((told.get("tracks_2d"), "in_image_share") for told in cameras)]
-    return quality if all(told is None or _is_share(told, name) for told, name in scores) else {}
-
-
-def _is_share(told: Any, name: str) -> bool:
-    return isinstance(told, dict) and isinstance(told.get(name), (int, float)) and 0 <= told[name] <= 1
 
 
 @contextmanager

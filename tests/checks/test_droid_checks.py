@@ -487,7 +487,7 @@ class TestJudgement:
         [
             ("alignment", {"held_frames": 3}, "held", f"3 of {STEPS} frames lie outside"),
             ("alignment", {"remaining_skew_mm_p95": 5.5}, "alignment", "up to 5.5 mm away from the pictures"),
-            ("motion", {"idle_share": 0.96}, "idle", "96.0 % of the steps do not count"),
+            ("motion", {"score": 0.04}, "idle", "96.0 % of the steps do not count"),
         ],
     )
     def test_what_is_unusual_is_a_warning(self, dataset, first, part, values, check, told):

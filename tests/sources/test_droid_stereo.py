@@ -200,7 +200,8 @@ def test_a_camera_without_stereo_recording_is_told(tmp_path):
     "option",
     [
         {"min_depth": 0.0},
-        {"max_depth": 0.2},
+        {"max_depth": 0.0},
+        {"max_depth": 0.2, "min_depth": 0.3},
         {"block_size": 4},
         {"block_size": 13},
         {"uniqueness": 100},
@@ -210,6 +211,19 @@ def test_a_camera_without_stereo_recording_is_told(tmp_path):
     ],
 )
 def test_options_that_make_no_sense_are_refused(option):
-    (name,) = option
+    name = next(iter(option))
     with pytest.raises(ConfigError, match=f"source.{name}"):
         DroidStereoSource(**option)
+
+
+@pytest.mark.parametrize("baseline", [0.06, 0.12])
+def test_the_nearest_depth_is_two_and_a_half_baselines_unless_it_is_given(tmp_path, baseline):
+    """Moved by 110 pixels, the wall has disparities of 130: f B / 130 = 2.69 B. The box has 160: 2.19 B."""
+    both, _ = textured_pair(offset=110.0)
+
+    (frame,), _ = frames_of(tmp_path, [both], intrinsics=replace(KNOWN, baseline=baseline))
+
+    wall, box = inside(12)
+    wall[:, :170] = False  # what the right eye does not see
+    assert np.median(frame.depth[wall]) == pytest.approx(FOCAL * baseline / 130, rel=0.01)
+    assert not np.isclose(frame.depth[box], FOCAL * baseline / 160, rtol=0.05).any()

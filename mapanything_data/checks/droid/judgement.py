@@ -13,7 +13,7 @@ HELD_FRAMES = 2
 """The first picture of an episode is older than the first state of the robot, so one frame is usual."""
 REMAINING_SKEW_MM = 5.0
 """Between pose and picture, 95th percentile."""
-IDLE_SHARE = 0.95
+MOVING_SHARE = 0.05
 LOWEST_SCORE = 0.25
 
 
@@ -29,9 +29,9 @@ def check_judgement(episode: Episode) -> Iterator[Finding]:
         found = f"poses are up to {skew:.1f} mm away from the pictures (95th percentile)"
         remedy = "make a new tree with labeler.align=capture; where it is so made, leave the episode out"
         yield episode.warn("alignment", QUALITY, found, remedy)
-    idle = number_at(quality, "motion", "idle_share")
-    if idle is not None and idle > IDLE_SHARE:
-        found = f"{100 * idle:.1f} % of the steps do not count as a part of the way: the robot hardly moves"
+    moving = number_at(quality, "motion", "score")
+    if moving is not None and moving < MOVING_SHARE:
+        found = f"{100 * (1 - moving):.1f} % of the steps do not count as a part of the way: the robot hardly moves"
         yield episode.warn("idle", QUALITY, found, "leave it out of what learns from motion")
     score = number_at(quality, "score")
     if score is not None and score < LOWEST_SCORE:

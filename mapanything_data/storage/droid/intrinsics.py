@@ -80,7 +80,7 @@ def read_intrinsics(path: Path) -> CameraIntrinsics:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
-            path, f"holds no intrinsics ({error!r})", remedy="make it again with steps=[intrinsics]"
+            path, f"holds no intrinsics ({error!r})", remedy="make it again with steps=[intrinsics,tracks] again=true"
         ) from error
 
 
