@@ -11,6 +11,7 @@ from typing import Any
 
 from mapanything_data.engine.lock import run_lock
 from mapanything_data.engine.run import StoppedBySignal, signals_raise
+from mapanything_data.engine.shard import stop_if_disk_refuses
 from mapanything_data.errors import ConfigError, DataError, UserError, require
 from mapanything_data.stages.execute import folder_of, require_choice, say
 from mapanything_data.storage.droid.layout import QUALITY, DroidDataset
@@ -86,14 +87,19 @@ def run_uploader(
 
     Raises:
         OutputBusyError: Another process uploads this tree.
-        UserError: The hub's client is not installed, or the state on the disk cannot be read.
+        UserError: The hub's client is not installed, or the state on the disk cannot be read or written.
         ConfigError: No repository is given.
     """
     require_repository(hub)
     folder = upload_folder(root)
-    folder.mkdir(parents=True, exist_ok=True)
-    with run_lock(folder):
-        return Uploader(_tree(root), hub, say).run(finished, stop)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with run_lock(folder):
+            return Uploader(_tree(root), hub, say).run(finished, stop)
+    except OSError as failure:
+        stop_if_disk_refuses(failure, folder)
+        where, found = failure.filename or folder, f"the upload cannot go on ({failure.strerror or failure})"
+        raise DataError(where, found, remedy="mend that, then run the same command again: it goes on") from failure
 
 
 @contextmanager
@@ -111,6 +117,7 @@ def uploading(root: Path, hub: HubOptions) -> Iterator[UploadBeside]:
 
     Raises:
         UserError: The hub's client is not installed.
+        Exception: A fault of the uploader itself; it must not look like success.
         SystemExit: Ctrl-C or SIGTERM stopped it while it waited; the code is what a shell expects.
     """
     require("huggingface_hub")
@@ -119,7 +126,10 @@ def uploading(root: Path, hub: HubOptions) -> Iterator[UploadBeside]:
     def work() -> None:
         try:
             beside.summary = run_uploader(root, hub, finished.is_set, stop)
-        except (UserError, OSError) as error:
+        except UserError as error:
+            beside.error = error
+            say(f"upload: failed\n  {error}")  # at once: the other work may go on for days
+        except Exception as error:  # noqa: BLE001 - raised where the thread ends
             beside.error = error
 
     thread = threading.Thread(target=work, name="upload", daemon=True)
@@ -140,8 +150,8 @@ def uploading(root: Path, hub: HubOptions) -> Iterator[UploadBeside]:
         thread.join(_LEAVE_WITHIN_S)
     if beside.summary:
         _tell(beside.summary, hub)
-    if beside.error:
-        say(f"upload: failed\n  {beside.error}")
+    if beside.error and not isinstance(beside.error, UserError):
+        raise beside.error
 
 
 @dataclass(slots=True)
@@ -154,7 +164,7 @@ class UploadBeside:
     """
 
     summary: UploadSummary | None = None
-    error: UserError | OSError | None = None
+    error: Exception | None = None
 
     @property
     def exit_code(self) -> int:

@@ -181,6 +181,64 @@ def test_a_signal_while_the_rest_goes_up_beside_other_work_is_told(root, tmp_pat
     assert "developer.mozilla.org" not in out
 
 
+def fill_up(disk, left):
+    """Fill a disk but for `left` bytes."""
+    state = os.statvfs(disk)
+    (disk / "filler").write_bytes(bytes(state.f_bavail * state.f_frsize - left))
+
+
+@pytest.mark.parametrize("left", [0, 12_288])
+def test_a_disk_that_is_full_is_named_and_the_next_run_goes_on(hub, small_disk, left):
+    root = small_disk / "droid"
+    for number in range(3):
+        write_episode(root, number)
+    fill_up(small_disk, left)
+
+    code, _, err = run(hub, root)
+
+    assert code == 2
+    assert f"{root}/.mapanything/upload" in err
+    assert "cannot write, because no space is left" in err
+    (small_disk / "filler").unlink()
+    assert run(hub, root)[0] == 0
+    assert hub.files(FULL) == files_of(root)
+    assert hub.doubled(FULL) == []
+    assert not list(small_disk.rglob(".unfinished*"))
+
+
+def upload_beside_nothing(root, hub, before=""):
+    program = (
+        "import sys; from pathlib import Path; from mapanything_data.stages import upload\n"
+        "from mapanything_data.storage.hub_options import HubOptions\n"
+        f"{before}\n"
+        f"with upload.uploading(Path(sys.argv[1]), HubOptions(full_repo='{FULL}')) as beside: pass\n"
+        "sys.exit(beside.exit_code)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_of_nobody"}
+    return subprocess.run(
+        [sys.executable, "-c", program, str(root)], capture_output=True, text=True, timeout=60, env=environment
+    )
+
+
+def test_a_full_disk_is_no_success_of_an_upload_beside_other_work(hub, small_disk):
+    root = small_disk / "droid"
+    write_episode(root, 0)
+    fill_up(small_disk, 12_288)
+
+    done = upload_beside_nothing(root, hub)
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "upload: failed\n" in done.stdout
+    assert "cannot write, because no space is left" in done.stdout
+
+
+def test_a_fault_of_the_uploader_itself_is_no_success_of_an_upload_beside_other_work(hub, root):
+    done = upload_beside_nothing(root, hub, "upload.Uploader.run = lambda *_: 1 / 0")
+
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+
+
 def test_two_uploaders_of_one_tree_do_not_run_at_once(hub, root):
     first = start(hub, root, "watch=true")
     wait_for(lambda: (upload_folder(root) / "lock").exists() and (upload_folder(root) / "lock").read_text())
