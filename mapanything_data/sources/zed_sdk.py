@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import signal
 import subprocess
@@ -144,6 +145,10 @@ def read_sdk_intrinsics(
     request = SvoRequest(path=path, serial=serial, calibrations=calibrations, timeout_s=timeout_s)
     with open_svo(request) as svo:
         eyes = svo.description[model]
+        baseline = eyes["baseline"]
+        if not (math.isfinite(baseline) and baseline > 0):
+            found = f"the SDK says that its eyes are {baseline} m apart"
+            raise DataError(path, found, remedy="restore its calibration, or ask another provider of intrinsics")
         return CameraIntrinsics(
             serial=serial,
             provider="sdk",
@@ -151,7 +156,7 @@ def read_sdk_intrinsics(
             model=model,
             left=_camera(path, eyes["left"]),
             right=_camera(path, eyes["right"]),
-            baseline=eyes["baseline"],
+            baseline=baseline,
         )
 
 

@@ -16,9 +16,11 @@ from mapanything_data.errors import DataError
 from mapanything_data.scene.arrays import Floats
 from mapanything_data.sources.episodes import CameraRecording, EpisodeFrame
 from mapanything_data.storage.atomic import remove_unfinished
-from mapanything_data.storage.depth_video import DepthVideoWriter, meta_path, read_depth_meta
+from mapanything_data.storage.depth_video import FASTEST, DepthVideoWriter, meta_path, read_depth_meta
 from mapanything_data.storage.droid.layout import DEPTH_VIDEO, IMAGES, image_name
 from mapanything_data.storage.picture_writer import PictureWriter
+
+_MORE_FRAMES = 1000  # of a recording that goes on after its episode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,9 +176,9 @@ class _Depth:
             self.video,
             width,
             height,
-            self.fps,
+            min(self.fps, FASTEST),  # how it plays; when its frames were taken is in its meta
             scale=self.options.depth_scale,
-            timestamps=_times_of(self.recording.frame_count, self.times),
+            timestamps=self._times_of_frames(),
             camera=self.recording.camera,
             method=self.recording.depth_method,
             scratch=self.options.scratch,
@@ -187,9 +189,20 @@ class _Depth:
             writer.write_lost()
         return writer
 
+    def _times_of_frames(self) -> Floats:
+        frames, steps = self.recording.frame_count, len(self.times)
+        if frames > 10 * steps + _MORE_FRAMES:
+            raise DataError(
+                self.video.parent,
+                f"its recording has {frames} frames, the episode {steps} steps",
+                expected="about as many",
+                remedy="restore the recording, whose header may be damaged",
+            )
+        return _times_of(frames, self.times)
+
 
 def _times_of(frames: int, times: Floats) -> Floats:
-    """Times of the frames of a video, which is often one frame short and never much longer than its episode."""
+    """Times of the frames of a video, which is often one frame short and may go on for a while after its episode."""
     if frames <= len(times):
         return times[:frames]
     step = float(np.median(np.diff(times)))

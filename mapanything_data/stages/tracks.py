@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from mapanything_data.config.registry import component_name
 from mapanything_data.engine import Report, RunOptions, Stats
+from mapanything_data.engine.shard import stop_if_disk_refuses
 from mapanything_data.errors import ConfigError, DataError, require, require_option
 from mapanything_data.labelers.contact_tracks import ContactTracksLabeler
 from mapanything_data.sources.episodes import EpisodeSource
@@ -87,10 +88,21 @@ def tracks(config: TracksConfig) -> int:
     with uploading(work.output, config.hub) if "upload" in config.steps else nullcontext() as upload:
         try:
             summary = execute(work, config.executor, config)
-        finally:
-            if (work.output / MANIFEST).exists():  # a refused run must not leave files that the next one refuses
-                write_tables(work.output, work.name)
+        except BaseException:
+            with suppress(OSError):  # where the disk refuses, the error that stopped the run says so
+                _write_tables(work)
+            raise
+        try:
+            _write_tables(work)
+        except OSError as failure:
+            stop_if_disk_refuses(OSError(failure.errno, failure.strerror), work.output)
+            raise
     return max(summary.exit_code, upload.exit_code if upload else 0)
+
+
+def _write_tables(work: TracksWork) -> None:
+    if (work.output / MANIFEST).exists():  # a refused run must not leave files that the next one refuses
+        write_tables(work.output, work.name)
 
 
 @dataclass(frozen=True, slots=True)

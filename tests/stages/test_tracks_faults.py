@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+from pathlib import Path
 
 import av
 import h5py
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 from droid_runs import STEPS, draw_episodes, quality_of, run_command, run_tracks
 from droid_runs import command as tracks_command
+from fake_svo import stand_in_environment, write_svo
 
 from mapanything_data.engine import Retry
 from mapanything_data.errors import DataError
@@ -290,3 +294,88 @@ def test_intrinsics_with_a_number_out_of_all_reason_are_missing(name, value, raw
     quality = quality_of(tmp_path / "made", episode)
     assert quality["cameras_without_intrinsics"] == [serial]
     assert str(value) in quality["cameras"][serial]["intrinsics"]["tried"]["json"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("width", 1e300), ("baseline_m", float("nan")), ("baseline_m", -0.12)])
+def test_intrinsics_that_were_damaged_where_they_lie_are_named(name, value, raw, tmp_path):
+    (episode,) = draw_episodes(raw, 1, recordings=False)
+    run_tracks(raw, tmp_path / "made", book=raw / "intrinsics.json")
+    path = min((tmp_path / "made").rglob("intrinsics.json"))
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+
+    assert run_tracks(raw, tmp_path / "made", steps=["tracks"], again=True) == 1
+
+    (row,) = read_csv(tmp_path / "made" / "failed.csv")
+    assert f"{path}: holds no intrinsics" in row["reason"]
+    assert run_tracks(raw, tmp_path / "made", book=raw / "intrinsics.json", retry=Retry.failed, again=True) == 0
+
+
+def test_an_sdk_that_says_no_baseline_costs_that_cameras_intrinsics_only(raw, tmp_path):
+    (episode,) = draw_episodes(raw, 1, recordings=False)
+    wrong, *sound = (camera.serial for camera in episode.cameras)
+    svos = episode.files.folder / "recordings" / "SVO"
+    write_svo(svos / f"{wrong}.svo", frames=STEPS, baseline_mm=float("nan"))
+    for serial in sound:
+        write_svo(svos / f"{serial}.svo", frames=STEPS)
+
+    done = run_command(*tracks_command(raw, tmp_path / "made", "intrinsics.json="), **with_stand_in())
+
+    assert done.returncode == 0, done.stderr
+    quality = quality_of(tmp_path / "made", episode)
+    assert quality["cameras_with_2d_tracks"] == sound
+    assert "its eyes are nan m apart" in quality["cameras"][wrong]["intrinsics"]["tried"]["sdk"]
+
+
+def test_a_header_that_announces_a_thousand_million_frames_costs_that_cameras_depth_only(raw, tmp_path):
+    (episode,) = draw_episodes(raw, 1, recordings=False)
+    wrong, *sound = (camera.serial for camera in episode.cameras)
+    svos = episode.files.folder / "recordings" / "SVO"
+    write_svo(svos / f"{wrong}.svo", frames=STEPS, announced=10**9)
+    for serial in sound:
+        write_svo(svos / f"{serial}.svo", frames=STEPS)
+
+    arguments = ("source=droid_svo", "steps=[intrinsics,depth]", "intrinsics.json=")
+    done = run_command(*tracks_command(raw, tmp_path / "made", *arguments), **with_stand_in())
+
+    assert done.returncode == 1, done.stderr
+    cameras = quality_of(tmp_path / "made", episode)["cameras"]
+    assert "its recording has 1000000000 frames, the episode 10 steps" in cameras[wrong]["depth"]["failed"]
+    assert [cameras[serial]["depth"]["frames"] for serial in sound] == [STEPS] * len(sound)
+    assert not list((tmp_path / "made").rglob(".unfinished*"))
+
+
+def with_stand_in():
+    """The environment of a command that finds the stand-in of Stereolabs' SDK."""
+    found = stand_in_environment()
+    return {**found, "PYTHONPATH": os.pathsep.join([found["PYTHONPATH"], str(Path(__file__).parents[2])])}
+
+
+def test_time_stamps_closer_than_a_millisecond_make_a_video_all_the_same(raw, tmp_path):
+    (episode,) = draw_episodes(raw, 1)
+
+    def every_400_microseconds(key, nanoseconds):
+        spoil(episode.files.trajectory, f"{STAMPS}/{key}", lambda stamps: nanoseconds(np.arange(len(stamps)), stamps))
+
+    every_400_microseconds("robot_timestamp_nanos", lambda step, _: 400_000_000 + 400_000 * step)
+    every_400_microseconds("robot_timestamp_seconds", lambda step, stamps: np.full(len(step), stamps[0]))
+    for key in ("read_start", "read_end"):
+        every_400_microseconds(key, lambda step, stamps: stamps[0] // 1000 * 1000 + 400 + step * 2 // 5)
+
+    steps = ["intrinsics", "depth"]
+    assert run_tracks(raw, tmp_path / "made", book=raw / "intrinsics.json", steps=steps) == 0
+
+    assert quality_of(tmp_path / "made", episode)["fps"] == pytest.approx(2500, rel=1e-3)
+    assert all(verify_depth_video(path) == [] for path in (tmp_path / "made").rglob("depth.mkv"))
+
+
+def test_a_read_only_folder_is_told_as_such(raw, tmp_path, small_disk):
+    draw_episodes(raw, 1, recordings=False)
+    made = small_disk / "made"
+    assert run_tracks(raw, made) == 0
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+
+    done = run_command(*tracks_command(raw, made, "again=true"))
+
+    assert done.returncode == 2
+    assert f"error: {made}/.mapanything/tracks/lock: cannot write, because it is read-only" in done.stderr
+    assert "choose another place" in done.stderr

@@ -6,9 +6,10 @@ from mapanything_data.storage.depth_video.meta import DepthMeta, meta_path, read
 from mapanything_data.storage.depth_video.quantise import MILLIMETRE, DepthCounts
 from mapanything_data.storage.depth_video.reader import DepthVideoReader
 from mapanything_data.storage.depth_video.verify import verify_depth_video
-from mapanything_data.storage.depth_video.writer import DepthVideoWriter
+from mapanything_data.storage.depth_video.writer import FASTEST, DepthVideoWriter
 
 __all__ = [
+    "FASTEST",
     "MILLIMETRE",
     "DepthCounts",
     "DepthMeta",

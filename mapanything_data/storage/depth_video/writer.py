@@ -32,6 +32,8 @@ from mapanything_data.storage.depth_video.meta import (
 from mapanything_data.storage.depth_video.quantise import MILLIMETRE, DepthCounts, Quantiser
 from mapanything_data.storage.provenance import software_versions
 
+FASTEST = float(TICKS)
+"""Frames per second, above which a video cannot tell its frames apart."""
 _SLICES = 4
 # Of FFV1's two tables of probabilities the default one makes smooth depth 4 % smaller; noise costs 1 %.
 _OPTIONS = {"level": "3", "slices": f"{_SLICES}", "slicecrc": "1", "coder": "range_def"}
@@ -78,7 +80,7 @@ class DepthVideoWriter:
         scratch: str | Path = "",
         threads: int = 0,
     ) -> None:
-        if not (width > 1 and height > 1 and 0 < fps <= TICKS and 0 < scale < float("inf") and threads >= 0):
+        if not (width > 1 and height > 1 and 0 < fps <= FASTEST and 0 < scale < float("inf") and threads >= 0):
             raise ValueError(
                 f"no video is {width}x{height} at {fps} frames/s in units of {scale} m on {threads} threads"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from mapanything_data.scene import Camera, Distortion
 from mapanything_data.storage.tables import read_json, write_json
 
 Model = Literal["raw", "rectified"]
+MOST_PIXELS = 100_000
+"""Of a side of a picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +68,9 @@ def read_intrinsics(path: Path) -> CameraIntrinsics:
     """
     values = read_json(path)
     try:
-        baseline = values["baseline_m"]
+        baseline = None if values["baseline_m"] is None else float(values["baseline_m"])
+        if baseline is not None and not (math.isfinite(baseline) and baseline > 0):
+            raise ValueError(f"baseline_m is {baseline}")
         if values["model"] not in ("raw", "rectified"):
             raise ValueError(f"model is {values['model']!r}")
         return CameraIntrinsics(
@@ -75,10 +80,10 @@ def read_intrinsics(path: Path) -> CameraIntrinsics:
             model=values["model"],
             left=camera_of_eye(values),
             right=camera_of_eye(values["right"]) if values["right"] else None,
-            baseline=None if baseline is None else float(baseline),
+            baseline=baseline,
             is_approximate=bool(values["approximate"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(
             path, f"holds no intrinsics ({error!r})", remedy="make it again with steps=[intrinsics,tracks] again=true"
         ) from error
@@ -98,8 +103,8 @@ def camera_of_eye(values: Mapping[str, Any]) -> Camera:
 
 def _pixels(values: Mapping[str, Any], name: str) -> int:
     number = float(values[name])
-    if not number.is_integer():
-        raise ValueError(f"{name} is {values[name]}, expected whole pixels")
+    if not (number.is_integer() and number <= MOST_PIXELS):
+        raise ValueError(f"{name} is {values[name]}, expected whole pixels, at most {MOST_PIXELS}")
     return int(number)
 
 

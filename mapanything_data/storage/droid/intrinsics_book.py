@@ -17,9 +17,8 @@ from typing import Any
 from mapanything_data.errors import DataError
 from mapanything_data.scene import Camera
 from mapanything_data.storage.droid.book import read_book
-from mapanything_data.storage.droid.intrinsics import Model, camera_of_eye
+from mapanything_data.storage.droid.intrinsics import MOST_PIXELS, Model, camera_of_eye
 
-_MOST_PIXELS = 100_000
 _WIDEST = 10.0
 """Metres between the eyes of a camera; larger numbers are millimetres."""
 _REMEDY = "correct the entry, docs/intrinsics.md shows one"
@@ -137,7 +136,7 @@ def _size(path: Path, key: str, values: Mapping[str, Any]) -> tuple[int, int] | 
     if not (
         isinstance(width, int)
         and isinstance(height, int)
-        and 0 < min(width, height) <= max(width, height) <= _MOST_PIXELS
+        and 0 < min(width, height) <= max(width, height) <= MOST_PIXELS
     ):
         raise _wrong(path, key, f"is for pictures of {width!r} x {height!r}, expected whole pixels")
     return width, height
