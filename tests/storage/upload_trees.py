@@ -24,10 +24,10 @@ def write_episode(root: Path, number: int, seed: int = 0, *, depth: bool = True)
     camera.mkdir(parents=True, exist_ok=True)
     (folder / "tracks.npz").write_bytes(draw.randbytes(3000))  # a large file for the fake hub, which begins at 2000
     (folder / "extrinsics.npz").write_bytes(draw.randbytes(300))
-    (camera / "intrinsics.json").write_bytes(b'{"fx": %d}' % draw.randrange(1000))
+    (camera / "intrinsics.json").write_bytes(b'{"fx": %d}' % draw.randrange(10**9))
     if depth:
         (camera / "depth.mkv").write_bytes(draw.randbytes(5000))
-        (camera / "depth_meta.json").write_bytes(b'{"fps": %d}' % draw.randrange(1000))
+        (camera / "depth_meta.json").write_bytes(b'{"fps": %d}' % draw.randrange(10**9))
     (folder / "quality.json").write_bytes(b'{"score": %d}' % draw.randrange(10**9))
 
 
