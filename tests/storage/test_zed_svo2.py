@@ -109,6 +109,7 @@ def test_an_encrypted_file_is_told(path):
     [
         ({"version": "2.0.9", "blob": "x"}, "says no width, height, serial, fps; its keys are blob, version"),
         ({"header": "no base64!"}, "cannot be decoded"),
+        ({"header": "pas du base64, é"}, "cannot be decoded"),
         ({"header": packed_header(1280, 720, 1, 60)[:8]}, "cannot be decoded"),
         (svo2_header(width=1000, height=777), "says 1000x777"),
         (svo2_header(serial=0), "of camera 0"),

@@ -8,7 +8,6 @@ others. Names of keys in plain JSON differ between versions, so several are take
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import struct
 from collections.abc import Mapping
@@ -127,7 +126,7 @@ def _parse(path: Path, values: Any) -> SvoHeader:
 def _unpack(path: Path, text: str) -> dict[str, Any]:
     try:
         width, height, serial, fps = struct.unpack_from("<4I", base64.b64decode(text, validate=True))
-    except (binascii.Error, struct.error) as error:
+    except (ValueError, struct.error) as error:  # binascii.Error is a ValueError, other than ASCII a plain one
         raise DataError(f"{path}:{_TOPIC} header", f"cannot be decoded ({error})", remedy=_REMEDY) from error
     return {"width": width, "height": height, "serial": serial, "fps": fps}
 
