@@ -206,6 +206,17 @@ def test_what_is_optional_may_be_missing(change):
     assert trajectory.remarks == ["movement_enabled is missing: all steps count as enabled"]
 
 
+def test_movement_that_is_neither_enabled_nor_disabled_counts_as_enabled(change):
+    values = np.zeros(STEPS)
+    values[[3, 4]] = np.nan, 0.5
+    values[5] = 1
+
+    trajectory = change(observation__controller_info__movement_enabled=values)
+
+    assert np.flatnonzero(trajectory.movement_enabled).tolist() == [3, 4, 5]
+    assert trajectory.remarks == ["movement_enabled is neither 0 nor 1 at 2 steps, which count as enabled"]
+
+
 def test_joint_positions_that_are_not_finite_are_left_out(change):
     trajectory = change(**{path(STATE, "joint_positions"): np.full((STEPS, 7), np.nan)})
 

@@ -196,7 +196,11 @@ def _movement_enabled(arrays: TrajectoryArrays, steps: int, remarks: list[str]) 
         remarks.append("movement_enabled is missing: all steps count as enabled")
         return np.ones(steps, np.bool_)
     _require_steps(arrays, _ENABLED, values, (steps,))
-    return values.astype(np.bool_)
+    is_flag = np.isin(values, (0, 1))
+    if not is_flag.all():
+        remarks.append(f"movement_enabled is neither 0 nor 1 at {(~is_flag).sum()} steps, which count as enabled")
+    enabled: NDArray[np.bool_] = ~is_flag | (values == 1)
+    return enabled
 
 
 def _require_steps(arrays: TrajectoryArrays, key: str, values: NDArray[np.generic], shape: tuple[int, ...]) -> None:
