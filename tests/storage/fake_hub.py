@@ -45,12 +45,16 @@ ROUTES = {
 
 @dataclass
 class Plan:
-    """Which requests go wrong: by route, those named next, then by chance with these probabilities."""
+    """Which requests go wrong: by route, those named next, then by chance with these probabilities.
+
+    Routes of `absent` are not there, as in servers that take commits and tell nothing.
+    """
 
     seed: int = 0
     chances: dict[str, dict[str, float]] = field(default_factory=dict)
     next: dict[str, list[str]] = field(default_factory=dict)
     retry_after: str = "0"
+    absent: tuple[str, ...] = ()
     stall_s: float = 0.5
     late_s: float = 0.3
 
@@ -210,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
             if method == self.command
         }
         route, match = next(((route, match) for route, match in matches.items() if match), ("", None))
-        if match is None:
+        if match is None or route in self.hub.plan.absent:
             self._body()
             self._answer(404, {"error": f"no such route: {self.command} {self.path}"})
             return

@@ -249,6 +249,28 @@ def test_a_batch_that_the_hub_does_not_take_does_not_hold_up_the_others(hub, roo
     assert states(root) == {"staged": 0, "inflight": 1, "confirmed": 2}
 
 
+@pytest.mark.parametrize("absent", [("info", "paths", "tree"), ("paths", "tree"), ("info",)], ids="-".join)
+def test_a_server_that_does_not_tell_what_it_holds_receives_everything_once(hub, root, absent):
+    hub.plan.absent = absent
+
+    assert upload(root).exit_code == 0
+    assert upload(root).items == 0
+
+    assert_complete(hub, root)
+    assert hub.doubled(FULL) == hub.doubled(META) == []
+
+
+def test_a_repository_that_is_made_and_takes_no_commit_is_given_up(hub, root):
+    hub.plan.absent = ("info", "commit")
+
+    summary = upload(root, max_retries=2)
+
+    assert summary.exit_code == 1
+    assert hub.count("create") == 2  # once for each repository
+    assert len(hub.requests) < 60
+    assert summary.waiting > 0
+
+
 def test_a_repository_that_is_missing_is_named_where_none_is_to_be_made(hub, root):
     summary = upload(root, create_repo=False, metadata_repo="")
 

@@ -24,6 +24,7 @@ PATHS_AT_ONCE = 500
 """The hub refuses more than 1,000 paths in one question."""
 
 T = TypeVar("T")
+_SHORTEST_TOKEN = 8
 
 
 class TransientError(Exception):
@@ -188,7 +189,8 @@ class HubClient:
         return _refusal(repo, text, status)
 
     def _without_token(self, text: str) -> str:
-        return text.replace(self._token, "***") if self._token else text
+        # What is so short is no token, and would make every text unreadable.
+        return text.replace(self._token, "***") if self._token and len(self._token) >= _SHORTEST_TOKEN else text
 
 
 def retry_after(headers: Any) -> float | None:

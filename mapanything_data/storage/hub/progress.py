@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from mapanything_data.storage.hub.batch import Upload
 from mapanything_data.storage.hub.budget import CommitBudget
+from mapanything_data.storage.hub.client import HubClient, RepoMissingError
 from mapanything_data.storage.hub.limits import RepoLimits
 
 
@@ -23,6 +25,8 @@ class Target:
         failures: Steps that failed one after the other.
         gave_up: Why no more is tried in this run; empty while it is.
         skipped: Batches that the repository refused in this run.
+        is_made: Whether this run has made it, or was told that it is there.
+        is_blind: Whether its server does not tell what it holds, as some that take commits only.
     """
 
     name: str
@@ -34,6 +38,40 @@ class Target:
     failures: int = 0
     gave_up: str = ""
     skipped: set[str] = field(default_factory=set)
+    is_made: bool = False
+    is_blind: bool = False
+
+    def ask_head(self, client: HubClient) -> None:
+        """Ask which commit the branch is at: None where it has none.
+
+        A server that has made the repository and does not find it takes commits, but tells nothing.
+
+        Raises:
+            RepoMissingError: There is no such repository or branch, as far as we know.
+        """
+        try:
+            self.head = client.head(self.repo)
+        except RepoMissingError:
+            if not self.is_made:
+                raise
+            self.is_blind = True
+
+    def not_on_hub(self, client: HubClient, uploads: list[tuple[str, Upload]]) -> list[tuple[str, Upload]]:
+        """The files that the hub has not, or has with another content; all of them where it does not tell.
+
+        Raises:
+            RepoMissingError: As of `ask_head`.
+        """
+        if self.is_blind:
+            return uploads
+        try:
+            there = client.look_up(self.repo, [path for path, _ in uploads], self.head)
+        except RepoMissingError:
+            if self.head is None and not self.is_made:
+                raise
+            self.is_blind = True  # a branch with a commit is there, so what is missing is the look-up
+            return uploads
+        return [(path, upload) for path, upload in uploads if path not in there or not there[path].holds(upload)]
 
 
 @dataclass(slots=True)

@@ -212,8 +212,10 @@ class Uploader:
             if not self.hub.create_repo:
                 remedy = "correct the name, give a token that may see it, or hub.create_repo=true"
                 self._give_up(batch, target, DataError(target.repo, f"is not there ({missing})", remedy=remedy))
-                return
-            self._create(batch, target)
+            elif target.is_made:
+                self._put_off(batch, target, TransientError(str(missing)))
+            else:
+                self._create(batch, target)
         except BatchRefusedError as refusal:
             target.head = None
             if self._changed_items(batch):  # while it was sent; the next step takes them out
@@ -231,6 +233,7 @@ class Uploader:
         self.batches.note("create", repo=target.repo)
         try:
             self._client.create(target.repo)
+            target.is_made = True
         except (TransientError, RepoMissingError) as failure:
             self._put_off(batch, target, TransientError(str(failure), getattr(failure, "retry_after", None)))
         except UserError as refusal:
@@ -246,10 +249,10 @@ class Uploader:
             for upload in taken_by(target.name, batch.uploads(self.root, self.batches.packed(batch)))
         ]
         if target.head is None:
-            target.head = self._client.head(target.repo)
+            target.ask_head(self._client)
         missing = uploads
         if delivery.attempts or not self.hub.skip_hub_check:
-            missing = self._not_on_hub(target, uploads, target.head)
+            missing = self._not_on_hub(target, uploads)
             self.summary.already_there[target.repo] += len(uploads) - len(missing)
         if missing:
             wait = target.budget.wait(now)
@@ -281,9 +284,10 @@ class Uploader:
         self.batches.note(SENT, repo=target.repo, batch=batch.name, attempt=delivery.attempts, files=len(missing))
         target.budget.spend(sent_at)
         message = f"Add {len(batch.items) - len(batch.superseded)} items (batch {batch.name})"
-        target.head = self._client.commit(target.repo, missing, message, target.head)
-        left_out = self._not_on_hub(target, missing, target.head)
-        if left_out:
+        parent = None if target.is_blind else target.head
+        target.head = self._client.commit(target.repo, missing, message, parent)
+        left_out = self._not_on_hub(target, missing)
+        if left_out and not target.is_blind:
             path = left_out[0][0]
             raise TransientError(
                 f"{len(left_out)} files are not on the hub as they were sent, such as {path}; "
@@ -293,11 +297,15 @@ class Uploader:
         self.summary.commits[target.repo] += 1
         self.summary.sent_bytes[target.repo] += sum(upload.size for _, upload in missing)
 
-    def _not_on_hub(
-        self, target: Target, uploads: list[tuple[str, Upload]], commit: str | None
-    ) -> list[tuple[str, Upload]]:
-        there = self._client.look_up(target.repo, [path for path, _ in uploads], commit)
-        return [(path, upload) for path, upload in uploads if path not in there or not there[path].holds(upload)]
+    def _not_on_hub(self, target: Target, uploads: list[tuple[str, Upload]]) -> list[tuple[str, Upload]]:
+        knew = target.is_blind
+        missing = target.not_on_hub(self._client, uploads)
+        if target.is_blind and not knew:
+            self.batches.note("blind", repo=target.repo)
+            self._say(
+                f"warning   {target.repo}: its server tells not what it holds: what it accepts counts as there"
+            )
+        return missing
 
     def _make_ready(self, batch: Batch) -> None:
         """Take a batch off: leave out items that have changed since, pack shards."""
