@@ -271,20 +271,6 @@ def test_it_runs_in_a_thread_beside_those_who_write(hub, root, monkeypatch):
     assert hub.files(META) == metadata_of(files_of(root))
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), RuntimeError("a defect")])
-def test_an_upload_that_breaks_off_beside_other_work_does_not_pass_for_a_success(failure, root, monkeypatch):
-    def break_off(*_):
-        raise failure
-
-    monkeypatch.setattr(stage, "run_uploader", break_off)
-
-    with stage.uploading(root, options()) as upload:
-        pass
-
-    assert upload.exit_code == 1
-
-
 def test_without_a_repository_there_is_nothing_to_run(root):
     with pytest.raises(ConfigError, match=r"hub\.full_repo"):
         stage.run_uploader(root, options(full_repo="", metadata_repo=""), lambda: True)

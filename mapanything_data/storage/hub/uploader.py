@@ -303,7 +303,7 @@ class Uploader:
         if target.is_blind and not knew:
             self.batches.note("blind", repo=target.repo)
             self._say(
-                f"warning   {target.repo}: its server tells not what it holds: what it accepts counts as there"
+                f"warning   {target.repo}: its server does not tell what it holds: what it accepts counts as there"
             )
         return missing
 
