@@ -125,8 +125,11 @@ def make_episode(options: EpisodeOptions, episode: EpisodeFiles, folder: Path, r
         with _timed("tracks", seconds):
             _make_tracks(making)
     with _timed("quality", seconds):
+        making.quality["steps"] = _finished(making, steps)
+        if "tracks" not in making.quality["steps"]:
+            _forget_tracks(making)
         judge(making.quality, making.trajectory, making.clock, making.known_intrinsics(), options.labeler.moments)
-        _finish(making, steps)
+        write_record(folder, making.quality)
     if making.failures:
         raise DataError(
             episode.folder,
@@ -344,14 +347,20 @@ def _extrinsics(trajectory: Trajectory) -> dict[str, CameraExtrinsics]:
     return fixed
 
 
-def _finish(making: _Making, made: Sequence[str]) -> None:
+def _finished(making: _Making, made: Sequence[str]) -> list[str]:
+    """The steps that are done, now or before, and still of use."""
     finished = {*making.quality["steps"]} - _outdated_by(making.options, made) | {*made}
     if making.failures:
         finished -= {"depth", "images"} & {*made}
-    making.quality["steps"] = [step for step in STEPS if step in finished]
-    if "tracks" not in finished:  # tracks of other intrinsics would pass for those of the new ones
-        (making.folder / TRACKS).unlink(missing_ok=True)
-    write_record(making.folder, making.quality)
+    return [step for step in STEPS if step in finished]
+
+
+def _forget_tracks(making: _Making) -> None:
+    """Tracks of other intrinsics would pass for those of the new ones."""
+    (making.folder / TRACKS).unlink(missing_ok=True)
+    making.quality["motion"] = None
+    for told in making.quality["cameras"].values():
+        told.pop("tracks_2d", None)
 
 
 def _outdated_by(options: EpisodeOptions, made: Collection[str]) -> set[str]:

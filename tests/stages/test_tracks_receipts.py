@@ -90,3 +90,14 @@ def test_a_depth_video_whose_description_is_lost_is_made_anew(raw, episode, book
     assert run_tracks(raw, root, book=book, steps=ALL, occlusion_m=0.05) == 0
 
     assert contents(root) == contents(at_once)
+
+
+def test_intrinsics_made_anew_alone_take_the_tracks_of_the_old_ones_away(raw, episode, book, tmp_path):
+    root = tmp_path / "made"
+    run_tracks(raw, root, book=book)
+    run_tracks(raw, root, book=book, steps=["intrinsics"], again=True)
+
+    assert not (root / episode.files.output / "tracks.npz").exists()
+    quality = quality_of(root, episode)
+    assert quality["steps"] == ["intrinsics"]
+    assert (quality["cameras_with_2d_tracks"], quality["motion"]) == ([], None)
