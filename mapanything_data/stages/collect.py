@@ -13,14 +13,10 @@ from mapanything_data.errors import ConfigError, require
 from mapanything_data.sources.snapshots import Scenario, SnapshotSource
 from mapanything_data.stages.execute import execute, folder_of, require_choice
 from mapanything_data.storage.atomic import remove_unfinished
-from mapanything_data.storage.manifest import (
-    Manifest,
-    begin_or_go_on,
-    fingerprint,
-)
+from mapanything_data.storage.manifest import begin_or_go_on, new_manifest
 from mapanything_data.storage.opv2v import FrameKey, write_snapshot
 from mapanything_data.storage.opv2v.layout import OPV2V, YAML, depth_file, frame_name
-from mapanything_data.storage.provenance import plain, software_versions
+from mapanything_data.storage.provenance import plain
 
 FORMAT = "opv2v"
 FORMAT_VERSION = 1
@@ -117,14 +113,7 @@ class CollectWork:
         Raises:
             DataError: The folder holds something else, or was collected with other settings.
         """
-        settings = self._settings()
-        manifest = Manifest(
-            format=FORMAT,
-            format_version=FORMAT_VERSION,
-            settings=settings,
-            fingerprint=fingerprint(settings),
-            provenance={"software": software_versions()},
-        )
+        manifest = new_manifest(FORMAT, FORMAT_VERSION, self._settings())
         begin_or_go_on(self.output, manifest, holds_data=any(self.output.glob("[!.]*/*/*/*")))
         return [CollectItem(scenario, agent) for scenario in self.source.scenarios() for agent in scenario.agents]
 

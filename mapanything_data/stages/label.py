@@ -19,11 +19,11 @@ from mapanything_data.storage.manifest import (
     MANIFEST,
     Manifest,
     begin_or_go_on,
-    fingerprint,
+    new_manifest,
 )
 from mapanything_data.storage.opv2v import OPV2V, Scenario, read_index
 from mapanything_data.storage.opv2v.layout import sibling, split_of_folder
-from mapanything_data.storage.provenance import plain, software_versions
+from mapanything_data.storage.provenance import plain
 from mapanything_data.storage.tables import append_jsonl, cut_torn_line, read_csv, read_jsonl, write_csv
 
 FORMAT_VERSION = 1
@@ -194,13 +194,7 @@ class LabelWork:
                 "depth_root": str(self.dataset.depth_folder.resolve()),
                 "depth_layout": self.dataset.depth_layout,
             }
-        manifest = Manifest(
-            format=self.labeler_name,
-            format_version=FORMAT_VERSION,
-            settings=settings,
-            fingerprint=fingerprint(settings),
-            provenance={**inputs, "software": software_versions()},
-        )
+        manifest = new_manifest(self.labeler_name, FORMAT_VERSION, settings, **inputs)
         known = begin_or_go_on(self.output, manifest, holds_data=_holds_labels(self.output), place="output")
         _refuse_other_inputs(self.output, known, inputs)
         classes = self.output / "classes.txt"

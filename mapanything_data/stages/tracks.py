@@ -25,8 +25,8 @@ from mapanything_data.storage.droid import DroidDataset, EpisodeFiles
 from mapanything_data.storage.droid.book import read_book
 from mapanything_data.storage.droid.episodes import find_episodes
 from mapanything_data.storage.droid.results import FORMAT, FORMAT_VERSION
-from mapanything_data.storage.manifest import MANIFEST, Manifest, begin_or_go_on, fingerprint
-from mapanything_data.storage.provenance import plain, software_versions
+from mapanything_data.storage.manifest import MANIFEST, begin_or_go_on, new_manifest
+from mapanything_data.storage.provenance import plain
 
 
 @dataclass(kw_only=True, slots=True)
@@ -186,14 +186,7 @@ class TracksWork:
         return make_episode(self.options, item.episode, self.output / item.episode.output, report)
 
     def _begin(self) -> None:
-        settings = self._settings()
-        manifest = Manifest(
-            format=FORMAT,
-            format_version=FORMAT_VERSION,
-            settings=settings,
-            fingerprint=fingerprint(settings),
-            provenance={"software": software_versions()},
-        )
+        manifest = new_manifest(FORMAT, FORMAT_VERSION, self._settings())
         begin_or_go_on(self.output, manifest, holds_data=any(self.output.glob("[!.]*/*/*/*")))
 
     def _settings(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mapanything_data.errors import DataError
+from mapanything_data.storage.provenance import software_versions
 from mapanything_data.storage.tables import read_json, write_json
 
 MANIFEST = "manifest.json"
@@ -38,6 +39,24 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
     """128-bit hash of settings, independent of the order of keys."""
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def new_manifest(format_name: str, version: int, settings: Mapping[str, Any], **inputs: Any) -> Manifest:
+    """The manifest of data that this software makes.
+
+    Args:
+        format_name: Name of the layout.
+        version: Of the layout.
+        settings: Everything in the configuration that decides what the files hold.
+        inputs: What the data are made from, beside the versions of the software.
+    """
+    return Manifest(
+        format=format_name,
+        format_version=version,
+        settings=settings,
+        fingerprint=fingerprint(settings),
+        provenance={**inputs, "software": software_versions()},
+    )
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
