@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from droid_runs import run_tracks
+from droid_runs import run_command, run_tracks
+from fake_svo import stand_in_environment, write_svo
 
 from mapanything_data.checks.droid import Checks
 from mapanything_data.storage.contact_tracks import load_tracks
-from mapanything_data.storage.droid import DroidDataset
+from mapanything_data.storage.depth_video import DepthVideoReader
+from mapanything_data.storage.droid import DroidDataset, find_episodes
 
 RAW = Path(__file__).parents[2].parent / "shared/data/droid"
 EPISODE = "AUTOLab/success/2023-08-12/2023-08-12-16h-26m-07s"
@@ -102,3 +106,31 @@ def test_the_check_finds_nothing_and_the_compact_episode_is_small(book, tmp_path
     checks = Checks(DroidDataset(root=str(tmp_path), recordings=str(RAW)))
     assert [checks.check_item(item, lambda _: None) for item in checks.item_names()] == [[]]
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 100_000
+
+
+def test_the_full_recipe_adds_depth_that_a_stand_in_of_the_sdk_computes(tmp_path):
+    raw, made = tmp_path / "raw", tmp_path / "made"
+    shutil.copytree(RAW, raw)
+    (episode,) = find_episodes(raw).episodes
+    depth_mm = np.full((225, 36, 64), 1500, np.uint16) + np.arange(225, dtype=np.uint16)[:, None, None]
+    for serial in SERIALS:
+        write_svo(episode.folder / "recordings" / "SVO" / f"{serial}.svo", depth_mm=depth_mm)
+
+    done = run_command(
+        *[sys.executable, "-m", "mapanything_data.tracks", "experiment=droid_full", "machine=fixture"],
+        *[f"dataset.recordings={raw}", f"dataset.root={made}", "labeler.num_points_per_finger=8"],
+        *["intrinsics.providers=[sdk]", "labeler.occlusion_m=0.02", "executor.workers=1"],
+        **stand_in_environment(),
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    quality = json.loads((made / EPISODE / "quality.json").read_text())
+    assert quality["steps"] == ["intrinsics", "depth", "tracks"]
+    arrays = load_tracks(made / EPISODE / "tracks.npz")
+    for serial in SERIALS:
+        told = quality["cameras"][serial]
+        assert told["intrinsics"] == {"provider": "sdk", "model": "rectified", "approximate": False}
+        assert (told["depth"]["frames"], told["depth"]["steps"]) == (225, 226)
+        assert arrays[f"occluded_{serial}"].shape == (226, 16)
+        with DepthVideoReader(made / EPISODE / "recordings" / serial / "depth.mkv") as video:
+            assert (video.raw(100) == 1600).all()
